@@ -1,0 +1,70 @@
+"""One tree of errors, and the stable codes that the tables carry."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ItemCode(StrEnum):
+    """Why an item failed: the `error_code` column of `images.parquet`. Codes are never renamed."""
+
+    NOT_FOUND = "not_found"
+    NO_PERMISSION = "no_permission"
+    NOT_A_FILE = "not_a_file"
+    READ_ERROR = "read_error"
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+    OUT_OF_MEMORY = "out_of_memory"
+    DETECTOR_ERROR = "detector_error"
+    CRASHED = "crashed"
+
+
+class ExitCode:
+    """What `producer` exits with. 3 and 5 leave complete, readable outputs."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    INCOMPLETE = 5
+    INTERRUPTED = 130
+
+
+class ManyeyesError(Exception):
+    """Anything a user can be told in one line: it names the thing, the value and the remedy."""
+
+    exit_code = ExitCode.ERROR
+
+
+class UsageError(ManyeyesError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ModelError(UsageError):
+    """A model file that is missing, broken, not a detector, or ambiguous."""
+
+
+class ProtocolError(ManyeyesError):
+    """A message or key of another version, or of no form that we know."""
+
+
+class BrokerError(ManyeyesError):
+    """The broker cannot be reached, or refuses what a run needs."""
+
+
+class FencedError(ManyeyesError):
+    """Another owner holds the run's lease: this one must write nothing more."""
+
+
+class ItemError(Exception):
+    """One image that cannot be looked at. It becomes a row, and never stops its shard."""
+
+    def __init__(self, code: ItemCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code

@@ -1,0 +1,44 @@
+"""Every bound on a size or a time, in one place."""
+
+#: Version of the messages, the ledger and the heartbeats. Both sides refuse any other.
+PROTOCOL = 1
+
+#: Items. The most that travel as one Celery task.
+MAX_SHARD_ITEMS = 4096
+#: Bytes. A shard's packed list of paths in Redis.
+MAX_SHARD_BYTES = 1 << 20
+#: Bytes. The encoded result of one shard. 1,024 boxes an image keep real ones far below.
+MAX_RESULT_BYTES = 256 << 20
+#: Bytes. A path relative to the dataset's root (Linux allows 4,096 for the whole).
+MAX_PATH_BYTES = 4096
+#: Characters. An error text in a row.
+MAX_ERROR_CHARS = 300
+#: Bytes. An image file. Larger ones fail as `too_large` before they are read.
+MAX_FILE_BYTES = 2 << 30
+#: Pixels. The default of --max-pixels, checked from the header.
+DEFAULT_MAX_PIXELS = 200_000_000
+#: Boxes an image that enter non-maximum suppression, the best first, per detector.
+MAX_CANDIDATES = 4096
+
+#: Seconds between a process's heartbeats.
+HEARTBEAT_S = 1.0
+#: Seconds. How long a heartbeat proves life. Ten missed beats: a paused virtual machine is not yet a death.
+HEARTBEAT_LIFE_S = 10.0
+#: Seconds. How long a detector's description outlives the last heartbeat that served it.
+DETECTOR_LIFE_S = 60.0
+#: Seconds. How long an owner's lease lasts without renewal, and how often it is renewed.
+LEASE_LIFE_S = 10.0
+LEASE_RENEW_S = 2.0
+#: Seconds. An open, unclaimed shard is overdue this long after a later one was claimed or its queue ran empty.
+OVERDUE_S = 10.0
+#: Seconds. Keys of finished runs stay this long for `status` on other machines.
+FINISHED_LIFE_S = 7 * 24 * 3600
+
+#: Shards in flight (sent, not yet collected) per process: one at work, one prefetched, two queued.
+WINDOW_SHARDS = 4
+#: Seconds of work in a process's first shard: small, so that the first result comes soon.
+FIRST_SHARD_S = 0.5
+#: Seconds of work in a shard once the speed is known.
+SHARD_S = 2.0
+#: Times that the death of its process may send one shard again before it is split, or its single item given up.
+MAX_DEATHS = 3

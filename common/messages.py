@@ -1,0 +1,220 @@
+"""What travels: shard ids and messages to the workers, results back."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import ItemCode, ProtocolError
+from common.limits import MAX_RESULT_BYTES, MAX_SHARD_ITEMS, PROTOCOL
+
+#: The one task that workers run; the producer sends it by this name.
+DETECT_TASK = "manyeyes.detect"
+
+#: One detection of a result. `row` counts the shard's items from 0; boxes are float32 pixels, x1 <= x2, y1 <= y2.
+DETECTION_DTYPE = np.dtype(
+    [
+        ("row", "<i4"),
+        ("class_id", "<i4"),
+        ("score", "<f4"),
+        ("x1", "<f4"),
+        ("y1", "<f4"),
+        ("x2", "<f4"),
+        ("y2", "<f4"),
+    ]
+)
+DetectionArray = npt.NDArray[np.void]
+
+_SHARD_ID = re.compile(r"(\d{1,9}):(\d{1,15})\+(\d{1,9})")
+_RESULT_HEADER = struct.Struct("<4sI")
+_RESULT_MAGIC = b"MEy1"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ShardId:
+    """A run of consecutive items: `generation:first+count`."""
+
+    generation: int
+    first: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.generation}:{self.first}+{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> ShardId:
+        match = _SHARD_ID.fullmatch(text)
+        if match is None:
+            raise ProtocolError(f"shard id {text!r} is not generation:first+count")
+        shard = cls(*(int(part) for part in match.groups()))
+        if not 0 < shard.count <= MAX_SHARD_ITEMS:
+            raise ProtocolError(f"shard {text} holds {shard.count} items; 1 to {MAX_SHARD_ITEMS} are allowed")
+        return shard
+
+    def halves(self) -> tuple[ShardId, ShardId]:
+        """The two shards that a split of this one opens. Needs count >= 2."""
+        left = self.count // 2
+        return (
+            ShardId(self.generation, self.first, left),
+            ShardId(self.generation, self.first + left, self.count - left),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardMessage:
+    """The body of one Celery task: where to find the work, never the work itself."""
+
+    run: str
+    shard: ShardId
+    attempt: int
+    spec_digest: str
+    v: int = PROTOCOL
+
+    def to_kwargs(self) -> dict[str, Any]:
+        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "shard": str(self.shard)}
+
+    @classmethod
+    def from_kwargs(cls, kwargs: dict[str, Any]) -> ShardMessage:
+        """Raises ProtocolError for another version or wrong types."""
+        if kwargs.get("v") != PROTOCOL:
+            raise ProtocolError(
+                f"message of protocol {kwargs.get('v')!r}; this worker speaks {PROTOCOL}: "
+                "run the same manyeyes version on the producer and the workers"
+            )
+        run, shard, attempt, digest = (kwargs.get(k) for k in ("run", "shard", "attempt", "spec_digest"))
+        if not (isinstance(run, str) and isinstance(shard, str) and isinstance(digest, str)):
+            raise ProtocolError("message without run, shard or spec_digest")
+        if type(attempt) is not int or len(kwargs) != 5:
+            raise ProtocolError("message with a wrong attempt or unknown fields")
+        return cls(run, ShardId.parse(shard), attempt, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTiming:
+    """Where one image's time went. `started` is UTC seconds; the stages are monotonic seconds."""
+
+    started: float = 0.0
+    fetch_s: float = 0.0
+    decode_s: float = 0.0
+    preprocess_s: float = 0.0
+    infer_s: float = 0.0
+    postprocess_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """What a process says of one item. `error_code` None means ok; width and height are after rotation."""
+
+    bytes: int | None = None
+    content_sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    exif_orientation: int | None = None
+    error_code: ItemCode | None = None
+    error: str | None = None
+    timing: ItemTiming = ItemTiming()
+
+    @property
+    def ok(self) -> bool:
+        return self.error_code is None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardResult:
+    """A shard's outcome: one record an item, in item order, and all their detections in one array.
+
+    `detections` (DETECTION_DTYPE) is ordered by row, score descending, class, box.
+    """
+
+    shard: ShardId
+    attempt: int
+    worker: str
+    process: int
+    records: tuple[ItemRecord, ...]
+    detections: DetectionArray
+    #: Seconds of CPU (user and system) that the process spent on this shard.
+    cpu_s: float = 0.0
+    #: Seconds from the shard's claim to its commit, on the process's monotonic clock.
+    busy_s: float = 0.0
+
+    def encode(self) -> bytes:
+        """Length-prefixed JSON, then the detections' raw little-endian bytes: nothing in it can be executed."""
+        head = json.dumps(
+            {
+                "shard": str(self.shard),
+                "attempt": self.attempt,
+                "worker": self.worker,
+                "process": self.process,
+                "cpu_s": round(self.cpu_s, 6),
+                "busy_s": round(self.busy_s, 6),
+                "records": [_pack_record(record) for record in self.records],
+            },
+            separators=(",", ":"),
+        ).encode()
+        return _RESULT_HEADER.pack(_RESULT_MAGIC, len(head)) + head + self.detections.tobytes()
+
+    @classmethod
+    def decode(cls, data: bytes) -> ShardResult:
+        """Raises ProtocolError for anything that `encode` does not write."""
+        if len(data) > MAX_RESULT_BYTES:
+            raise ProtocolError(f"a result of {len(data)} bytes; at most {MAX_RESULT_BYTES} are allowed")
+        try:
+            magic, length = _RESULT_HEADER.unpack_from(data)
+            if magic != _RESULT_MAGIC:
+                raise ProtocolError("a result that does not begin with its mark")
+            body = _RESULT_HEADER.size + length
+            head = json.loads(data[_RESULT_HEADER.size : body])
+            detections = np.frombuffer(data, DETECTION_DTYPE, offset=body)
+            result = cls(
+                shard=ShardId.parse(head["shard"]),
+                attempt=int(head["attempt"]),
+                worker=str(head["worker"]),
+                process=int(head["process"]),
+                cpu_s=float(head["cpu_s"]),
+                busy_s=float(head["busy_s"]),
+                records=tuple(_unpack_record(row) for row in head["records"]),
+                detections=detections,
+            )
+        except (struct.error, ValueError, KeyError, TypeError) as error:
+            raise ProtocolError(f"a result that cannot be read: {error}") from None
+        if len(result.records) != result.shard.count:
+            raise ProtocolError(f"shard {result.shard}: {len(result.records)} records for {result.shard.count} items")
+        rows = detections["row"]
+        if len(rows) and not (0 <= rows.min() and rows.max() < result.shard.count and (np.diff(rows) >= 0).all()):
+            raise ProtocolError(f"shard {result.shard}: detections outside its items, or out of order")
+        return result
+
+
+def _pack_record(record: ItemRecord) -> list[Any]:
+    timing = record.timing
+    return [
+        record.bytes,
+        record.content_sha256,
+        record.width,
+        record.height,
+        record.exif_orientation,
+        record.error_code,
+        record.error,
+        round(timing.started, 6),
+        *(round(value, 6) for name, value in asdict(timing).items() if name != "started"),
+    ]
+
+
+def _unpack_record(row: list[Any]) -> ItemRecord:
+    size, sha, width, height, orientation, code, error, *timing = row
+    return ItemRecord(
+        bytes=size,
+        content_sha256=sha,
+        width=width,
+        height=height,
+        exif_orientation=orientation,
+        error_code=None if code is None else ItemCode(code),
+        error=error,
+        timing=ItemTiming(*timing),
+    )

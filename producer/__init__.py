@@ -1,0 +1,1 @@
+"""A dataset in, a run directory out: lists, shards, dispatches, reconciles, aggregates."""

@@ -1,0 +1,1 @@
+"""A shard in, records out: the process that looks at images."""
