@@ -50,7 +50,11 @@ class DetectorInfo:
         return f"{self.name}-{self.digest[:8]}"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "labels": list(self.labels), "input_size": self.input_size and list(self.input_size)}
+        return {
+            **asdict(self),
+            "labels": list(self.labels),
+            "input_size": self.input_size and list(self.input_size),
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DetectorInfo:
@@ -59,4 +63,12 @@ class DetectorInfo:
 
 
 #: Words for people, the machine's engine, and the name by which this worker serves it.
-_NOT_IN_DIGEST = {"name", "caution", "engine", "engine_version", "instruction_set", "ms_per_image", "default_conf"}
+_NOT_IN_DIGEST = {
+    "name",
+    "caution",
+    "engine",
+    "engine_version",
+    "instruction_set",
+    "ms_per_image",
+    "default_conf",
+}

@@ -26,9 +26,8 @@ HEARTBEAT_S = 1.0
 HEARTBEAT_LIFE_S = 10.0
 #: Seconds. How long a detector's description outlives the last heartbeat that served it.
 DETECTOR_LIFE_S = 60.0
-#: Seconds. How long an owner's lease lasts without renewal, and how often it is renewed.
+#: Seconds. How long an owner's lease lasts without renewal; it is renewed once a second.
 LEASE_LIFE_S = 10.0
-LEASE_RENEW_S = 2.0
 #: Seconds. An open, unclaimed shard is overdue this long after a later one was claimed or its queue ran empty.
 OVERDUE_S = 10.0
 #: Seconds. Keys of finished runs stay this long for `status` on other machines.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -64,6 +65,15 @@ class ShardId:
             ShardId(self.generation, self.first, left),
             ShardId(self.generation, self.first + left, self.count - left),
         )
+
+
+def pack_items(paths: Sequence[bytes]) -> bytes:
+    """Relative paths as one value: no path holds a NUL, so no escaping and nothing to get wrong."""
+    return b"\0".join(paths)
+
+
+def unpack_items(packed: bytes) -> list[bytes]:
+    return packed.split(b"\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,10 @@ class ShardResult:
     #: Seconds from the shard's claim to its commit, on the process's monotonic clock.
     busy_s: float = 0.0
 
+    @staticmethod
+    def no_detections() -> DetectionArray:
+        return np.empty(0, DETECTION_DTYPE)
+
     def encode(self) -> bytes:
         """Length-prefixed JSON, then the detections' raw little-endian bytes: nothing in it can be executed."""
         head = json.dumps(
@@ -186,7 +200,7 @@ class ShardResult:
         if len(result.records) != result.shard.count:
             raise ProtocolError(f"shard {result.shard}: {len(result.records)} records for {result.shard.count} items")
         rows = detections["row"]
-        if len(rows) and not (0 <= rows.min() and rows.max() < result.shard.count and (np.diff(rows) >= 0).all()):
+        if len(rows) and not (rows.min() >= 0 and rows.max() < result.shard.count and (np.diff(rows) >= 0).all()):
             raise ProtocolError(f"shard {result.shard}: detections outside its items, or out of order")
         return result
 

@@ -36,9 +36,12 @@ class Spec:
     def digest(self) -> str:
         return hashlib.sha256(self.to_text().encode()).hexdigest()
 
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
     def to_text(self) -> str:
         """Canonical JSON (ASCII, sorted keys): the same spec is the same bytes."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(self.to_json(), sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str) -> Spec:

@@ -1,0 +1,51 @@
+# Every target does its own set-up: a virtual environment in the checkout, with the versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test check bench bench-peers clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed, $$($(PYTHON) -V) is found; set PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,bench]'
+	@touch $@
+
+setup: $(STAMP) ## a virtual environment with everything in it
+
+define PATH_HINT
+@echo; echo 'To have `producer` and `worker` at hand:  export PATH="$(CURDIR)/$(BIN):$$PATH"'
+endef
+
+demo: $(STAMP) ## make a dataset with known truth, detect in it, score it
+	$(BIN)/python -m demo dataset
+	$(PATH_HINT)
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -q
+	$(PATH_HINT)
+
+check: $(STAMP) ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## sequential, threads, pools and the pipeline on the same images
+	$(BIN)/python -m benchmarks.speedup
+
+$(VENV)/.peers: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	@touch $@
+
+bench-peers: $(VENV)/.peers ## the same beside Ray Data
+	$(BIN)/python -m benchmarks.speedup --peers
+
+clean: ## what the targets above have made, but not your runs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dataset demo-runs bench-results build *.egg-info

@@ -1,0 +1,110 @@
+"""A broker's URL in, a Redis client or a Celery app out, with every timeout set."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+from celery import Celery
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from common.errors import BrokerError, UsageError
+
+#: Everything in Redis, Celery's keys included, begins with this.
+PREFIX = "manyeyes:"
+#: Seconds. Longer than the longest blocking command; a dead peer is noticed after this.
+SOCKET_TIMEOUT_S = 15.0
+CONNECT_TIMEOUT_S = 5.0
+#: Seconds. Celery's redelivery of unacknowledged tasks; our reconciler is done long before.
+VISIBILITY_TIMEOUT_S = 3600
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`.
+
+    Raises UsageError for another scheme, BrokerError when the server does not answer.
+    """
+    client = _client(url)
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        raise BrokerError(f"broker {redact(url)} does not answer: {error}; is it running, and the URL right?") from None
+    return client
+
+
+def _client(url: str) -> redis.Redis:
+    timeouts: dict[str, Any] = {
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
+        "health_check_interval": 30,
+    }
+    parts = urlsplit(url)
+    if parts.scheme in ("unix", "redis+socket"):
+        query = parse_qs(parts.query)
+        db = int((query.get("virtual_host") or query.get("db") or ["0"])[0].strip("/") or 0)
+        return redis.Redis(
+            unix_socket_path=unquote(parts.path),
+            db=db,
+            username=parts.username and unquote(parts.username),
+            password=parts.password and unquote(parts.password),
+            **timeouts,
+        )
+    if parts.scheme not in ("redis", "rediss"):
+        raise UsageError(f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss:// or unix:///PATH")
+    try:
+        return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **timeouts)
+    except ValueError as error:
+        raise UsageError(f"broker {redact(url)} is not a valid URL: {error}") from None
+
+
+def celery_app(url: str | None) -> Celery:
+    """The Celery app that producers send through and workers serve. Nothing connects yet."""
+    app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
+    app.conf.update(
+        # JSON only: nothing on the wire can be executed.
+        accept_content=["json"],
+        task_serializer="json",
+        # Results go to our ledger; a Celery result would cost one pub/sub channel a task.
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        worker_prefetch_multiplier=1,
+        # The reconciler sends again; a task restored while its first copy still runs would have a twin.
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        # The default, 4 s, kills every replacement child whose model loads slower, for ever.
+        worker_proc_alive_timeout=120.0,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        task_track_started=True,
+        broker_connection_retry_on_startup=True,
+        broker_pool_limit=2,
+        broker_transport_options={
+            "global_keyprefix": PREFIX,
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_timeout": SOCKET_TIMEOUT_S,
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_keepalive": True,
+        },
+        visibility_timeout=VISIBILITY_TIMEOUT_S,
+    )
+    return app
+
+
+def _kombu_url(url: str) -> str:
+    """kombu knows unix sockets as `redis+socket://` only."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    db = (parse_qs(parts.query).get("db") or ["0"])[0]
+    login = f"{parts.netloc}" if parts.netloc else ""
+    return f"redis+socket://{login}{parts.path}?virtual_host={db}"
+
+
+def redact(url: str) -> str:
+    """The URL without its password, for people."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()

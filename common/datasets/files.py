@@ -1,0 +1,94 @@
+"""Files by name: their sorted paths on the producer's side, their bytes on the worker's."""
+
+# Paths are bytes here, and pathlib holds text only.
+# ruff: noqa: PTH118, PTH120, PTH123
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from common.datasets.base import Tally, with_slash
+from common.errors import ItemCode, ItemError
+from common.limits import MAX_FILE_BYTES
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files that were named one by one. They are items whether they exist or not."""
+
+    prefix: bytes
+    names: tuple[bytes, ...]
+
+    @classmethod
+    def named(cls, paths: Iterable[bytes]) -> Files:
+        """Absolute, normal paths, at least one; the prefix is their common parent."""
+        names = tuple(sorted(paths))
+        # All paths in between share what the first and the last share.
+        ends = {os.path.dirname(names[0]), os.path.dirname(names[-1])}
+        return cls(with_slash(os.path.commonpath(ends)), names)
+
+    def paths(self, tally: Tally) -> Iterator[bytes]:
+        return iter(self.names)
+
+
+def absolute(path: bytes, folder: bytes) -> bytes:
+    """The path, from `folder` on, without `.`, `..` and doubled slashes.
+
+    Before a `..` links are resolved, as the system itself does it: `link/..` is not the link's own folder.
+    """
+    whole = os.path.join(folder, path)
+    head, above, rest = (whole + b"/").rpartition(b"/../")
+    if above:
+        whole = os.path.join(_resolved(head + b"/.."), rest.lstrip(b"/"))
+    if b"//" in whole or b"/." in whole or whole.endswith(b"/"):
+        whole = b"/" + os.path.normpath(whole).lstrip(b"/")
+    return whole
+
+
+@functools.lru_cache(maxsize=256)
+def _resolved(folder: bytes) -> bytes:
+    # A list of `../images/x.jpg` asks this of the same folder for each of its lines.
+    return os.path.realpath(folder)
+
+
+def fetch(root: bytes, path: bytes) -> bytes:
+    """One item's bytes, as they are (none for an empty file).
+
+    Raises ItemError: not_found, no_permission, not_a_file, too_large, read_error, out_of_memory.
+    """
+    try:
+        # Without O_NONBLOCK a named pipe would hold the process until somebody writes into it.
+        handle = os.open(with_slash(root) + path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb", buffering=0) as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ItemError(ItemCode.NOT_A_FILE, "not a regular file; give the image itself")
+            if status.st_size > MAX_FILE_BYTES:
+                raise ItemError(
+                    ItemCode.TOO_LARGE, f"{status.st_size} bytes; a file of at most {MAX_FILE_BYTES} is read"
+                )
+            return file.readall()
+    except OSError as error:
+        raise _item_error(error) from None
+    except MemoryError:
+        raise ItemError(
+            ItemCode.OUT_OF_MEMORY, "no memory to read the file; run fewer processes on this worker"
+        ) from None
+
+
+def _item_error(error: OSError) -> ItemError:
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR:
+            text = "no such file on the worker; was it removed after submit, or is its disk not mounted there?"
+            return ItemError(ItemCode.NOT_FOUND, text)
+        case errno.EACCES | errno.EPERM:
+            return ItemError(ItemCode.NO_PERMISSION, "the worker may not read the file; check its permissions")
+        case errno.EISDIR | errno.ENXIO:
+            return ItemError(ItemCode.NOT_A_FILE, "not a regular file; give the image itself")
+    name = errno.errorcode.get(error.errno or 0, "unknown error")
+    return ItemError(ItemCode.READ_ERROR, f"the file cannot be read ({name}); check the disk, and retry the item")

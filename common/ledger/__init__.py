@@ -1,0 +1,211 @@
+"""Open shards in Redis: opened, claimed, committed, split and freed by Lua scripts, each one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+
+from common.broker import PREFIX
+from common.errors import FencedError, ProtocolError
+from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S
+from common.messages import ShardId, ShardMessage
+
+RUNS_KEY = f"{PREFIX}runs"
+
+
+class RunState(StrEnum):
+    SUBMITTING = "submitting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        return self in (RunState.DONE, RunState.STOPPED, RunState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenShard:
+    """What the owner sees of a shard in flight. Instants are Redis TIME, seconds."""
+
+    shard: ShardId
+    attempt: int
+    deaths: int
+    sent: float
+    claimed_by: str | None
+    claimed: float | None
+    committed: float | None
+
+    @property
+    def queue_wait_s(self) -> float | None:
+        return None if self.claimed is None else max(0.0, self.claimed - self.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: the packed items, or why there are none."""
+
+    status: str
+    items: bytes | None = None
+
+
+def run_key(run: str) -> str:
+    return f"{PREFIX}run:{run}"
+
+
+@cache
+def _source(name: str) -> str:
+    return (files(__name__) / f"{name}.lua").read_text()
+
+
+class Ledger:
+    """One run's shards. Owners pass the token of their lease; a lost lease raises FencedError."""
+
+    def __init__(self, client: redis.Redis, run: str) -> None:
+        self.client = client
+        self.run = run
+        self.run_key = run_key(run)
+        self._lease_key = f"{PREFIX}lease:{run}"
+        self._open_key = f"{PREFIX}open:{run}"
+        self._done_key = f"{PREFIX}done:{run}"
+
+    def _shard_key(self, shard: ShardId) -> str:
+        return f"{PREFIX}shard:{self.run}:{shard}"
+
+    def _call(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        """EVALSHA, and EVAL once where the server does not know the script."""
+        script = self.client.register_script(_source(name))
+        return script(keys=keys, args=args)
+
+    # The owner's side.
+
+    def reserve(self, fields: dict[str, str]) -> bool:
+        """Take the run's id. False where it is taken."""
+        if not self.client.hsetnx(self.run_key, "state", RunState.SUBMITTING):
+            return False
+        self.restore(fields)
+        return True
+
+    def restore(self, fields: dict[str, str]) -> None:
+        """Write the run's fields, also after Redis has lost them."""
+        self.client.hset(self.run_key, mapping=cast(Any, fields))
+        self.client.zadd(RUNS_KEY, {self.run: float(fields["created"])})
+
+    def lease(self, token: int | None, lowest: int = 1) -> int:
+        """Take (token None) or renew the lease. Raises FencedError when another owner holds it."""
+        args = ["" if token is None else token, int(LEASE_LIFE_S * 1000), lowest]
+        got = int(self._call("lease", [self._lease_key, self.run_key], args))
+        if got == 0:
+            raise FencedError(f"run {self.run} has another live owner; `producer watch {self.run}` shows it")
+        return got
+
+    def release(self, token: int) -> None:
+        if self.client.get(self._lease_key) == str(token).encode():
+            self.client.delete(self._lease_key)
+
+    def set_state(self, state: RunState) -> None:
+        self.client.hset(self.run_key, "state", state)
+
+    def open(self, token: int, shard: ShardId, items: bytes) -> bool:
+        """False where it is open already."""
+        keys = [self._lease_key, self._open_key, self._shard_key(shard)]
+        return self._checked(self._call("open", keys, [token, str(shard), shard.first, items])) == "ok"
+
+    def resend(self, token: int, shard: OpenShard, died: bool) -> tuple[int, int] | None:
+        """(attempt, deaths) of the new attempt; None where it is no longer needed."""
+        keys = [self._lease_key, self._shard_key(shard.shard)]
+        status, *numbers = self._call("resend", keys, [token, shard.attempt, int(died)])
+        if self._checked(status) != "ok":
+            return None
+        return int(numbers[0]), int(numbers[1])
+
+    def split(self, token: int, parent: ShardId, left_items: bytes, right_items: bytes) -> bool:
+        left, right = parent.halves()
+        keys = [self._lease_key, self._open_key, *(self._shard_key(shard) for shard in (parent, left, right))]
+        args = [token, str(parent), str(left), left.first, left_items, str(right), right.first, right_items]
+        return self._checked(self._call("split", keys, args)) == "ok"
+
+    def free(self, token: int, shard: ShardId) -> None:
+        keys = [self._lease_key, self._open_key, self._shard_key(shard)]
+        self._checked(self._call("free", keys, [token, str(shard)]))
+
+    def wait_committed(self, timeout: float) -> list[ShardId]:
+        """Ids of newly committed shards; waits up to `timeout` seconds for the first.
+
+        An id popped here and lost with its owner is found again among the open shards.
+        """
+        first = cast("tuple[bytes, bytes] | None", self.client.blpop([self._done_key], timeout))
+        if first is None:
+            return []
+        more = cast("list[bytes] | None", self.client.lpop(self._done_key, 1000)) or []
+        return [ShardId.parse(raw.decode()) for raw in (first[1], *more)]
+
+    def result(self, shard: ShardId) -> bytes | None:
+        return cast("bytes | None", self.client.hget(self._shard_key(shard), "result"))
+
+    def open_shards(self) -> list[OpenShard]:
+        ids = [ShardId.parse(raw.decode()) for raw in cast("list[bytes]", self.client.zrange(self._open_key, 0, -1))]
+        return self.look(ids)
+
+    def look(self, ids: list[ShardId]) -> list[OpenShard]:
+        """The state of those of `ids` that are open."""
+        pipe = self.client.pipeline(transaction=False)
+        for shard in ids:
+            pipe.hmget(self._shard_key(shard), ["attempt", "deaths", "sent", "by", "claimed", "committed"])
+        return [
+            OpenShard(
+                shard=shard,
+                attempt=int(attempt),
+                deaths=int(deaths),
+                sent=float(sent),
+                claimed_by=by.decode() if by else None,
+                claimed=float(claimed) if claimed else None,
+                committed=float(committed) if committed else None,
+            )
+            for shard, (attempt, deaths, sent, by, claimed, committed) in zip(ids, pipe.execute(), strict=True)
+            if attempt is not None
+        ]
+
+    def close(self, token: int, state: RunState) -> None:
+        """Drop what is open, keep the run's own key a week for `status`."""
+        for shard in self.open_shards():
+            self.free(token, shard.shard)
+        self.client.delete(self._done_key)
+        self.set_state(state)
+        self.client.expire(self.run_key, FINISHED_LIFE_S)
+        self.release(token)
+
+    def now(self) -> float:
+        seconds, micros = self.client.time()
+        return seconds + micros / 1e6
+
+    def _checked(self, status: bytes) -> str:
+        if status == b"fenced":
+            raise FencedError(f"run {self.run} was taken over by another owner; this one stops")
+        return status.decode()
+
+    # The workers' side.
+
+    def claim(self, message: ShardMessage, process: str) -> Claim:
+        keys = [self.run_key, self._shard_key(message.shard)]
+        status, *rest = self._call("claim", keys, [message.attempt, process, message.spec_digest])
+        return Claim(status.decode(), *rest)
+
+    def commit(self, shard: ShardId, result: bytes) -> str:
+        """`ok`, or why the result was dropped: `committed` by another attempt, or `closed`."""
+        return cast(
+            bytes, self._call("commit", [self._shard_key(shard), self._done_key], [str(shard), result])
+        ).decode()
+
+    def spec_text(self) -> str:
+        text = cast("bytes | None", self.client.hget(self.run_key, "spec"))
+        if text is None:
+            raise ProtocolError(f"run {self.run} has no spec in Redis")
+        return text.decode()

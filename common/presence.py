@@ -1,0 +1,106 @@
+"""Heartbeats: a process says once a second that it lives and what it does; producers read who is there."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import redis
+
+from common.broker import PREFIX
+from common.detector_info import DetectorInfo
+from common.ledger import run_key
+from common.limits import DETECTOR_LIFE_S, HEARTBEAT_LIFE_S, PROTOCOL
+
+PROCESSES_KEY = f"{PREFIX}processes"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One heartbeat of one pool process."""
+
+    #: `worker/pid`: the name under which it claims shards.
+    process: str
+    worker: str
+    host: str
+    pid: int
+    #: Queues that it serves; each has a DetectorInfo of its own in Redis.
+    queues: tuple[str, ...]
+    #: What it works on now, and how many of the shard's images are done.
+    run: str | None = None
+    shard: str | None = None
+    item: int | None = None
+    shard_done: int = 0
+    #: Since its start.
+    images: int = 0
+    started: float = 0.0
+    #: Seconds of CPU of the worker's parent process so far.
+    parent_cpu_s: float = 0.0
+    v: int = PROTOCOL
+
+
+def process_key(process: str) -> str:
+    return f"{PREFIX}process:{process}"
+
+
+def detector_key(queue: str) -> str:
+    return f"{PREFIX}detector:{queue}"
+
+
+def announce(client: redis.Redis, info: DetectorInfo) -> None:
+    """Describe a detector for producers. Heartbeats keep the description alive."""
+    client.set(detector_key(info.queue), json.dumps(info.to_json()), ex=int(DETECTOR_LIFE_S))
+
+
+def beat(client: redis.Redis, now: Beat) -> str | None:
+    """Send one heartbeat; returns the state of the run that it works on, in the same round trip."""
+    pipe = client.pipeline(transaction=False)
+    pipe.set(process_key(now.process), json.dumps(asdict(now)), px=int(HEARTBEAT_LIFE_S * 1000))
+    pipe.zadd(PROCESSES_KEY, {now.process: time.time()})
+    for queue in now.queues:
+        pipe.expire(detector_key(queue), int(DETECTOR_LIFE_S))
+    if now.run:
+        pipe.hget(run_key(now.run), "state")
+    answers = pipe.execute()
+    if not now.run:
+        return None
+    state = cast("bytes | None", answers[-1])
+    return state.decode() if state else "closed"
+
+
+def leave(client: redis.Redis, process: str) -> None:
+    """A process that ends says so: nobody need wait for its heartbeat to fade."""
+    client.delete(process_key(process))
+    client.zrem(PROCESSES_KEY, process)
+
+
+def live_processes(client: redis.Redis) -> list[Beat]:
+    """All processes whose heartbeat lives, of any protocol, in the order of their names."""
+    names = sorted(cast("list[bytes]", client.zrange(PROCESSES_KEY, 0, -1)))
+    if not names:
+        return []
+    texts = cast("list[bytes | None]", client.mget([process_key(name.decode()) for name in names]))
+    gone = [name for name, text in zip(names, texts, strict=True) if text is None]
+    if gone:
+        client.zrem(PROCESSES_KEY, *gone)
+    return [_parse(json.loads(text)) for text in texts if text is not None]
+
+
+def _parse(data: dict[str, Any]) -> Beat:
+    known = {name: data[name] for name in Beat.__dataclass_fields__ if name in data}
+    return Beat(**{**known, "queues": tuple(known["queues"])})
+
+
+def live_detectors(client: redis.Redis, processes: list[Beat]) -> dict[str, DetectorInfo]:
+    """Queue to description, for every queue that a process of our protocol serves."""
+    queues = sorted({queue for process in processes if process.v == PROTOCOL for queue in process.queues})
+    if not queues:
+        return {}
+    texts = cast("list[bytes | None]", client.mget([detector_key(queue) for queue in queues]))
+    return {
+        queue: DetectorInfo.from_json(json.loads(text))
+        for queue, text in zip(queues, texts, strict=True)
+        if text is not None
+    }

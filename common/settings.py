@@ -1,0 +1,32 @@
+"""The environment and a `.env` file in, one frozen Settings out: read once, at the edge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a worker, or a plain `celery -A worker.app`, needs to know. Every field is `MANYEYES_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MANYEYES_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    broker_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("MANYEYES_BROKER_URL", "CELERY_BROKER_URL")
+    )
+    #: Comma-separated NAME, PATH or NAME=PATH.
+    detector: str = "hog"
+    head: str | None = None
+    labels: Path | None = None
+    cache: Path = Field(default_factory=lambda: user_cache_path("manyeyes"))
+    #: A base URL (or folder URL) that holds the registry's model files under their own names.
+    model_mirror: str | None = None
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.detector.split(",") if part.strip())

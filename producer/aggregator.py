@@ -1,0 +1,126 @@
+"""A run's journal in, its tables, exports, picture and timing figures out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.ledger import RunState
+from common.messages import ShardResult
+from common.spec import Spec
+from producer import preview, tables
+from producer.exports import DEFAULT_FORMATS, export
+from producer.journal import Journal
+from producer.manifest import Manifest
+from producer.rundir import RunDir
+from producer.tables import ItemRow
+from producer.timings import RunFacts, write_timings
+from producer.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: what `--json` prints."""
+
+    run_id: str
+    run_dir: str
+    state: str
+    items: int
+    ok: int
+    failed: int
+    pending: int
+    detections: int
+    errors: dict[str, int]
+    seconds: float
+    images_per_s: float
+    digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What to write beside the tables."""
+
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    truth: str | None = None
+
+
+def rows(manifest: Manifest, journal: Journal) -> Iterator[ItemRow]:
+    """Every item of the manifest exactly once, in order; those without a result are pending."""
+    nothing = ShardResult.no_detections()
+    items = enumerate(manifest)
+    expected = 0
+    for result in journal.results():
+        while expected < result.shard.first:
+            item, path = next(items)
+            yield ItemRow(item, path, None, nothing)
+            expected += 1
+        bounds = np.searchsorted(result.detections["row"], np.arange(result.shard.count + 1))
+        for row, record in enumerate(result.records):
+            item, path = next(items)
+            yield ItemRow(
+                item=item,
+                path=path,
+                record=record,
+                detections=result.detections[bounds[row] : bounds[row + 1]],
+                shard=str(result.shard),
+                attempt=result.attempt,
+                worker=result.worker,
+                process=result.process,
+            )
+            expected += 1
+    for item, path in items:
+        yield ItemRow(item, path, None, nothing)
+
+
+def assemble(
+    rundir: RunDir, spec: Spec, data: tuple[Manifest, Journal], facts: RunFacts, state: RunState, outputs: Outputs
+) -> Outcome:
+    """Write everything, `run.json` with its final state last: the marker by which a run is known to be whole."""
+    folder = rundir.path
+    summary = tables.write_tables(rows(*data), spec, folder)
+    for name in outputs.formats:
+        truth = Path(outputs.truth) if outputs.truth and name == "coco" else None
+        export(name, folder, spec, View.of(spec), truth=truth)
+    preview.write_preview(folder, spec, spec.root.encode(errors="surrogateescape"), folder / "preview.jpg")
+    write_timings(folder, facts)
+    outcome = Outcome(
+        run_id=rundir.run,
+        run_dir=str(folder),
+        state=state,
+        items=summary.items,
+        ok=summary.ok,
+        failed=summary.failed,
+        pending=summary.pending,
+        detections=summary.detections,
+        errors=summary.errors,
+        seconds=round(facts.wall_s, 3),
+        images_per_s=round(facts.images_per_s, 3),
+        digest=summary.digest,
+    )
+    rundir.write(
+        {
+            **rundir.read(),
+            "state": state,
+            "finished": time.time(),
+            "counts": {
+                "items": summary.items,
+                "ok": summary.ok,
+                "failed": summary.failed,
+                "pending": summary.pending,
+                "detections": summary.detections,
+                "errors": summary.errors,
+            },
+            "seconds": outcome.seconds,
+            "images_per_s": outcome.images_per_s,
+            "digest": summary.digest,
+        }
+    )
+    return outcome

@@ -1,0 +1,215 @@
+"""The `producer` command: options in, one call of the module that does it, an exit code out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import load_dotenv
+from rich.console import Console
+
+from common.errors import ExitCode, ManyeyesError, UsageError
+from common.limits import DEFAULT_MAX_PIXELS
+from producer import rundir as rundirs
+from producer import show
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+Run = Annotated[str, typer.Argument(help="A run's id, a unique prefix of one, its folder, or `latest`.")]
+Output = Annotated[Path, typer.Option(envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
+        help="redis://HOST:6379/0. Without one: an embedded broker and local workers.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
+RUNS = Path("runs")
+#: All of a run's words but its result go here, so that stdout can be piped.
+console = Console(stderr=True)
+
+
+@cli.callback()
+def about(
+    debug: Annotated[bool, typer.Option(envvar="MANYEYES_DEBUG", help="Show tracebacks.")] = False,
+) -> None:
+    """Detect objects in a folder of images, on this machine or on many.
+
+    producer submit photos/
+    """
+
+
+@cli.command(epilog=show.SUBMIT_EXAMPLES)
+def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
+    datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists of paths (.txt), or - .")],
+    detector: Annotated[
+        str, typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; `producer detectors` lists names.")
+    ] = "hog",
+    conf: Annotated[
+        float | None, typer.Option(envvar="MANYEYES_CONF", help="Least score shown. [the detector's]")
+    ] = None,
+    iou: Annotated[
+        float | None, typer.Option(envvar="MANYEYES_IOU", help="Overlap at which the lesser box goes. [the detector's]")
+    ] = None,
+    imgsz: Annotated[
+        str | None, typer.Option(envvar="MANYEYES_IMGSZ", help="640, or HEIGHTxWIDTH. [the model's]")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(envvar="MANYEYES_CLASSES", help="person,car or 0,2: only these are shown. [all]")
+    ] = None,
+    max_det: Annotated[int, typer.Option(envvar="MANYEYES_MAX_DET", help="Boxes shown an image, at most.")] = 300,
+    floor: Annotated[
+        float | None, typer.Option(envvar="MANYEYES_FLOOR", help="Least score stored, for `results --conf`. [0.01]")
+    ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(envvar="MANYEYES_MAX_PIXELS", help="Larger images fail before they are decoded.")
+    ] = DEFAULT_MAX_PIXELS,
+    limit: Annotated[int | None, typer.Option(envvar="MANYEYES_LIMIT", min=1, help="Only the first N images.")] = None,
+    output: Output = RUNS,
+    name: Annotated[str | None, typer.Option(envvar="MANYEYES_NAME", help="A name for people.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", envvar="MANYEYES_FORMAT", help="Of coco,csv,jsonl,yolo,voc.")
+    ] = "coco,csv",
+    truth: Annotated[
+        Path | None, typer.Option(envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use.")
+    ] = None,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency", "-c", envvar="MANYEYES_CONCURRENCY", min=0, help="Local processes; 0: one a core."
+        ),
+    ] = 0,
+    head: Annotated[
+        str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class a line.")] = None,
+    shard_size: Annotated[
+        str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
+    ] = "auto",
+    broker: Broker = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background; print the run's id.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Detect objects in a dataset: run it to the end, and write tables, exports and a preview."""
+    if detach:
+        from producer import detach as background
+
+        raise typer.Exit(background.start(sys.argv[1:], as_json))
+    from producer.aggregator import Outputs
+    from producer.cluster import Launch
+    from producer.options import DetectionChoices
+    from producer.submit import Request
+    from producer.submit import submit as run
+
+    if broker is not None and (head or labels or concurrency):
+        raise UsageError(
+            "--head, --labels and --concurrency belong to local workers; with a broker give them to `worker start`"
+        )
+    request = Request(
+        datasets=tuple(datasets),
+        output=output,
+        broker_url=broker,
+        launch=Launch(detector, head, str(labels.absolute()) if labels else None, concurrency),
+        choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit),
+        outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
+        name=name,
+        shard_size=show.shard_size_of(shard_size),
+    )
+    raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
+
+
+@cli.command(epilog="Example:  producer resume latest")
+def resume(run: Run = "latest", output: Output = RUNS, broker: Broker = None, as_json: AsJson = False) -> None:
+    """Finish a run whose producer was interrupted or killed: only what is missing is done."""
+    from producer.submit import resume as again
+
+    rundir = rundirs.find(output, run)
+    raise typer.Exit(show.run_to_end(lambda talk: again(rundir, broker, talk), console, as_json))
+
+
+@cli.command(epilog="Example:  producer runs --output results/")
+def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
+    """List the runs of a folder, oldest first."""
+    found = [show.RunLine.of(run) for run in rundirs.all_runs(output)]
+    if as_json:
+        print(json.dumps([line.to_json() for line in found]))
+    elif not found:
+        console.print(f"no runs in {output} yet:  producer submit DATASET")
+    else:
+        Console().print(show.runs_table(found))
+
+
+@cli.command(epilog="Example:  producer status 20261121-1055 --json")
+def status(run: Run = "latest", output: Output = RUNS, as_json: AsJson = False) -> None:
+    """Say once how far a run is."""
+    line = show.RunLine.of(rundirs.find(output, run))
+    print(json.dumps(line.to_json()) if as_json else line.sentence())
+
+
+@cli.command(epilog="Example:  producer watch")
+def watch(run: Run = "latest", output: Output = RUNS) -> None:
+    """Follow a run until it ends; Ctrl-C stops the watching only."""
+    raise typer.Exit(show.follow(rundirs.find(output, run), console))
+
+
+@cli.command(epilog="Example:  producer cancel latest")
+def cancel(run: Run = "latest", output: Output = RUNS) -> None:
+    """Stop a run for good; what is done is kept and written out."""
+    from producer.cancel import cancel as stop
+
+    print(stop(rundirs.find(output, run)))
+
+
+@cli.command(epilog=show.RESULTS_EXAMPLES)
+def results(
+    run: Run = "latest",
+    conf: Annotated[float | None, typer.Option(help="Least score shown. [the run's]")] = None,
+    classes: Annotated[str | None, typer.Option(help="person,car or 0,2. [the run's]")] = None,
+    max_det: Annotated[int | None, typer.Option(min=1, help="Boxes an image, at most. [the run's]")] = None,
+    format: Annotated[str, typer.Option(help="coco, csv, jsonl, yolo or voc.")] = "csv",
+    to: Annotated[Path | None, typer.Option(help="A file, or a folder for yolo and voc. [in the run's folder]")] = None,
+    truth: Annotated[Path | None, typer.Option(help="A COCO file whose image and category ids to use.")] = None,
+    output: Output = RUNS,
+) -> None:
+    """Write a finished run's detections again: another threshold, other classes, another format. No worker needed."""
+    for path in show.export_again(
+        rundirs.find(output, run), show.Again(conf, classes, max_det, format, to, truth), console
+    ):
+        print(path)
+
+
+@cli.command(epilog="Example:  producer detectors --broker redis://head:6379/0")
+def detectors(broker: Broker = None, as_json: AsJson = False) -> None:
+    """List what can be named as --detector: built in, downloadable, and served by live workers."""
+    from producer import detectors as listing
+
+    found = listing.everything(broker)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        Console().print(listing.table(found))
+
+
+def main() -> None:
+    """Every error is one line that says what to do; a traceback only with --debug."""
+    load_dotenv(Path(".env"))
+    debug = "--debug" in sys.argv or bool(os.environ.get("MANYEYES_DEBUG"))
+    try:
+        cli()
+    except (ManyeyesError, OSError, MemoryError) as error:
+        if debug:
+            raise
+        line = " ".join(str(error).split()) or type(error).__name__
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""How to reach workers in, a connection with live ones out: a given broker, or one of our own with local workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from common import presence
+from common.broker import celery_app, connect, redact
+from common.detector_info import DetectorInfo
+from common.errors import ManyeyesError, UsageError
+from producer.local import LocalCluster
+from producer.options import detector_name
+from producer.owner import Connection
+from producer.rundir import RunDir
+
+#: Seconds. A big model on a busy machine loads slower than this only if something is wrong.
+LOCAL_START_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Which detector is wanted, and how local workers are started where no broker is configured."""
+
+    detector: str
+    head: str | None = None
+    labels: str | None = None
+    concurrency: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def name(self) -> str:
+        return detector_name(self.detector)
+
+    def worker_options(self) -> list[str]:
+        given = {
+            "--detector": self.detector,
+            "--head": self.head,
+            "--labels": self.labels,
+            "--concurrency": str(self.concurrency) if self.concurrency else None,
+        }
+        return [word for name, value in given.items() if value is not None for word in (name, value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A broker that answers, and the workers behind it."""
+
+    connection: Connection
+    launch: Launch
+    #: None where the broker was given.
+    local: LocalCluster | None
+    broker_url: str
+
+    def check(self) -> None:
+        """Raises where the local broker or worker has ended; a cluster's workers may come and go."""
+        if self.local is not None:
+            self.local.check()
+
+    def detector(self) -> DetectorInfo:
+        """The live detector of the wanted name. Raises UsageError where nobody serves it."""
+        deadline = time.monotonic() + (LOCAL_START_S if self.local else 0.0)
+        while True:
+            self.check()
+            client = self.connection.client
+            live = presence.live_detectors(client, presence.live_processes(client))
+            found = [info for info in live.values() if info.name == self.launch.name]
+            if len(found) > 1:
+                queues = ", ".join(info.queue for info in found)
+                raise UsageError(f"workers serve different models as {self.launch.name}: {queues}; name them apart")
+            if found:
+                return found[0]
+            if time.monotonic() >= deadline:
+                raise self._nobody(sorted(live))
+            time.sleep(0.02)
+
+    def _nobody(self, live: list[str]) -> ManyeyesError:
+        """Says which command starts a worker; the URL's password stays out of it."""
+        command = " ".join(["worker start", *self.launch.worker_options()])
+        served = f"workers serve {', '.join(live)}" if live else "no worker is there"
+        return UsageError(
+            f"no worker serves {self.launch.name!r} on {redact(self.broker_url)} ({served}); "
+            f"start one:  MANYEYES_BROKER_URL={redact(self.broker_url)} {command}"
+        )
+
+
+@contextmanager
+def open_cluster(broker_url: str | None, launch: Launch, rundir: RunDir) -> Iterator[Cluster]:
+    """The given broker; or an embedded one and workers that are gone when the block ends."""
+    if broker_url is not None:
+        yield Cluster(Connection(connect(broker_url), celery_app(broker_url)), launch, None, broker_url)
+        return
+    command = [sys.executable, "-m", "worker.cli", "start", *launch.worker_options()]
+    environment = {name: os.environ[name] for name in os.environ if name.startswith("MANYEYES_")}
+    with LocalCluster.start(worker_command=command, environment=environment, log_folder=rundir.logs) as local:
+        url = local.broker_url
+        yield Cluster(Connection(connect(url), celery_app(url)), launch, local, url)

@@ -1,0 +1,109 @@
+"""Committed results in Redis in, durable rows in the journal out; then Redis may forget them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+from common.errors import ProtocolError
+from common.ledger import Ledger, OpenShard
+from common.messages import ShardId, ShardResult
+from producer.journal import Journal
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ProcessWork:
+    """What one process has done for this run."""
+
+    images: int = 0
+    busy_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the collected results add up to, of this owner's time."""
+
+    images: int = 0
+    failed: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    #: Detections down to the floor, as in detections.parquet.
+    detections: int = 0
+    processes: dict[tuple[str, int], ProcessWork] = field(default_factory=dict)
+    queue_waits_s: list[float] = field(default_factory=list)
+    #: Redis TIME, seconds, of the first claim and of the last commit.
+    first_claimed: float | None = None
+    last_committed: float | None = None
+    attempts_lost: int = 0
+
+    @property
+    def span_s(self) -> float:
+        """From the first shard's start to the last result."""
+        if self.first_claimed is None or self.last_committed is None:
+            return 0.0
+        return max(0.0, self.last_committed - self.first_claimed)
+
+    def add(self, shard: OpenShard, result: ShardResult) -> None:
+        failed = [record.error_code for record in result.records if record.error_code is not None]
+        self.images += len(result.records)
+        self.failed += len(failed)
+        self.codes.update(failed)
+        self.detections += len(result.detections)
+        work = self.processes.setdefault((result.worker, result.process), ProcessWork())
+        work.images += len(result.records)
+        work.busy_s += result.busy_s
+        work.cpu_s += result.cpu_s
+        if shard.queue_wait_s is not None:
+            self.queue_waits_s.append(shard.queue_wait_s)
+        if shard.claimed is not None:
+            self.first_claimed = min(shard.claimed, self.first_claimed or shard.claimed)
+        if shard.committed is not None:
+            self.last_committed = max(shard.committed, self.last_committed or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A shard whose rows are on disk."""
+
+    shard: OpenShard
+    result: ShardResult
+
+
+class Collector:
+    """Takes results from the store to the journal. The order matters: fsync first, then free."""
+
+    def __init__(self, ledger: Ledger, token: int, journal: Journal, tally: Tally) -> None:
+        self._ledger = ledger
+        self._token = token
+        self._journal = journal
+        self._tally = tally
+
+    def collect(self, ids: list[ShardId]) -> tuple[list[Collected], list[OpenShard]]:
+        """(those that are on disk now, those whose result cannot be read and must be made again)."""
+        collected: list[Collected] = []
+        payloads: list[bytes] = []
+        unreadable: list[OpenShard] = []
+        for shard in self._ledger.look(ids):
+            payload = self._ledger.result(shard.shard)
+            if payload is None:
+                continue
+            try:
+                result = ShardResult.decode(payload)
+                if result.shard != shard.shard:
+                    raise ProtocolError(f"the result of shard {result.shard} was stored as {shard.shard}'s")
+            except ProtocolError as error:
+                log.warning("shard %s: %s; it is done again", shard.shard, error)
+                unreadable.append(shard)
+                continue
+            collected.append(Collected(shard, result))
+            payloads.append(payload)
+        fresh = [c for c in collected if not self._journal.done.covers(c.shard.shard.first, c.shard.shard.count)]
+        self._journal.append([c.result for c in collected], payloads)
+        for done in fresh:
+            self._tally.add(done.shard, done.result)
+        for done in collected:
+            self._ledger.free(self._token, done.shard.shard)
+        return collected, unreadable

@@ -1,0 +1,56 @@
+"""`submit --detach`: the same command as a background process; its run's id out as soon as it is reserved."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from common.errors import ManyeyesError
+
+
+def start(arguments: list[str], as_json: bool) -> int:
+    """Print the run's id (or one JSON object) and return 0. Raises ManyeyesError with the owner's own last line."""
+    command = [word for word in arguments if word not in ("--detach", "--json")]
+    read, write = os.pipe()
+    with tempfile.NamedTemporaryFile("w+", prefix="manyeyes-", suffix=".log", delete=False) as log:
+        owner = subprocess.Popen(
+            [sys.executable, "-m", "producer.cli", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(write,),
+            env={**os.environ, "MANYEYES_REPORT_FD": str(write)},
+        )
+        os.close(write)
+        with os.fdopen(read) as answer:
+            told = answer.read().splitlines()
+        if not told:
+            owner.wait()
+            lines = Path(log.name).read_text().strip().splitlines() or ["error: it ended without a word"]
+            Path(log.name).unlink()
+            error = ManyeyesError(lines[-1].removeprefix("error: "))
+            error.exit_code = owner.returncode
+            raise error
+    run, folder = told
+    # The owner goes on writing to the same file under its new name.
+    kept = Path(folder) / "logs" / "owner.log"
+    kept.parent.mkdir(exist_ok=True)
+    _move(Path(log.name), kept)
+    print(json.dumps({"run_id": run, "run_dir": folder}) if as_json else run)
+    if not as_json:
+        print(f"in the background; to follow it:  producer watch {run} --output {Path(folder).parent}", file=sys.stderr)
+    return 0
+
+
+def _move(source: Path, destination: Path) -> None:
+    """Within one file system the open log moves along; across two it stays where it is, named by a link."""
+    try:
+        source.replace(destination)
+    except OSError:
+        destination.unlink(missing_ok=True)
+        destination.symlink_to(source)

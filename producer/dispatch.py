@@ -1,0 +1,122 @@
+"""Durable items in, deterministic shards out: a window of them in flight, sized by the speed that is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from celery import Celery
+
+from common.ledger import Ledger, OpenShard
+from common.limits import FIRST_SHARD_S, MAX_SHARD_BYTES, MAX_SHARD_ITEMS, SHARD_S, WINDOW_SHARDS
+from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items
+from common.spec import Spec
+from producer.itemset import ItemSet
+from producer.manifest import Manifest
+
+#: Weight of the newest shard in the running mean of seconds an image.
+_NEWEST = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where shards go, and under which lease."""
+
+    app: Celery
+    ledger: Ledger
+    token: int
+    spec: Spec
+
+
+class Dispatcher:
+    """Opens shards and sends them. What is in flight is known here; what is done, in the journal."""
+
+    def __init__(self, target: Target, manifest: Manifest, image_s: float, shard_size: int | None) -> None:
+        self._target = target
+        self._manifest = manifest
+        #: Seconds an image in one process: what warm-up measured, then what is seen.
+        self._image_s = max(image_s, 1e-4)
+        self._shard_size = shard_size
+        self._spec_digest = target.spec.digest
+        #: Items that are done or in flight.
+        self._sent = ItemSet()
+        self._cursor = 0
+        self._shards_sent = 0
+        self.in_flight: set[ShardId] = set()
+
+    def skip(self, first: int, count: int) -> None:
+        """These items are done."""
+        self._sent.add(first, count)
+
+    def adopt(self, shard: ShardId) -> None:
+        """This shard was open when the owner came."""
+        self._sent.add(shard.first, shard.count)
+        self.in_flight.add(shard)
+
+    def all_sent(self) -> bool:
+        return self._manifest.complete and self._sent.count >= self._manifest.items
+
+    def fill(self, processes: int) -> None:
+        """Send shards until the window of these many processes is full, or nothing durable is left."""
+        while len(self.in_flight) < WINDOW_SHARDS * max(processes, 1):
+            shard = self._next(max(processes, 1))
+            if shard is None:
+                return
+            self._open(shard)
+
+    def _next(self, processes: int) -> ShardId | None:
+        gap = self._sent.next_gap(self._cursor, self._manifest.items)
+        if gap is None:
+            return None
+        self._cursor = start = gap[0]
+        return ShardId(0, start, min(self._size(processes), gap[1] - start))
+
+    def _size(self, processes: int) -> int:
+        """Items in the next shard."""
+        if self._shard_size is not None:
+            return self._shard_size
+        seconds = FIRST_SHARD_S if self._shards_sent < processes else max(SHARD_S, processes / 50)
+        size = int(seconds / self._image_s)
+        if self._manifest.complete:
+            # The tail gets ever smaller shards, so that all processes end together.
+            size = min(size, (self._manifest.items - self._sent.count) // (4 * processes))
+        return max(1, min(size, MAX_SHARD_ITEMS))
+
+    def _open(self, shard: ShardId) -> None:
+        paths = self._manifest.read(shard.first, shard.count)
+        packed = pack_items(paths)
+        while len(packed) > MAX_SHARD_BYTES and len(paths) > 1:
+            paths = paths[: len(paths) // 2]
+            packed = pack_items(paths)
+        shard = ShardId(shard.generation, shard.first, len(paths))
+        self._target.ledger.open(self._target.token, shard, packed)
+        self._sent.add(shard.first, shard.count)
+        self._shards_sent += 1
+        self.send(shard, 1)
+
+    def send(self, shard: ShardId, attempt: int) -> None:
+        """One message to the detector's queue. Sending twice is harmless: one attempt has one claim."""
+        run = self._target.ledger.run
+        message = ShardMessage(run, shard, attempt, self._spec_digest)
+        self._target.app.send_task(
+            DETECT_TASK,
+            kwargs=message.to_kwargs(),
+            queue=self._target.spec.queue,
+            task_id=f"{run}/{shard}/{attempt}",
+        )
+        self.in_flight.add(shard)
+
+    def split(self, parent: ShardId) -> bool:
+        """Two halves instead of `parent`; False where it is no longer open."""
+        left, right = parent.halves()
+        halves = [pack_items(self._manifest.read(half.first, half.count)) for half in (left, right)]
+        if not self._target.ledger.split(self._target.token, parent, *halves):
+            return False
+        self.in_flight.discard(parent)
+        for half in (left, right):
+            self.send(half, 1)
+        return True
+
+    def collected(self, shard: OpenShard, image_s: float) -> None:
+        """A shard's rows are on disk; its speed decides the next sizes."""
+        self.in_flight.discard(shard.shard)
+        self._image_s += _NEWEST * (max(image_s, 1e-4) - self._image_s)

@@ -1,0 +1,116 @@
+"""What the user asked for and what the detector can do in, a spec out; or one line that says why not."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.detector_info import DetectorInfo
+from common.errors import UsageError
+from common.limits import DEFAULT_MAX_PIXELS
+from common.spec import Spec
+
+#: Scores from here up are stored. YOLOX-nano on 100 COCO photographs: AP .3587 with a floor of .05, .3623 with .01
+#: (49 boxes an image), .3636 with .001 (150 boxes an image).
+DEFAULT_FLOOR = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionChoices:
+    """The options that decide which boxes there are; None: the detector's own default."""
+
+    conf: float | None = None
+    iou: float | None = None
+    imgsz: str | None = None
+    classes: str | None = None
+    max_det: int = 300
+    floor: float | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    limit: int | None = None
+
+
+def detector_name(text: str) -> str:
+    """The name by which workers serve NAME, PATH or NAME=PATH."""
+    if "=" in text:
+        return text.split("=", 1)[0]
+    return Path(text).stem if Path(text).suffix else text
+
+
+def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tuple[str, ...], root: str) -> Spec:
+    """Raises UsageError for a value out of range, or an option that this detector cannot honour."""
+    conf = detector.default_conf if choices.conf is None else choices.conf
+    _in_range("--conf", conf)
+    floor = min(DEFAULT_FLOOR, conf) if choices.floor is None else choices.floor
+    _in_range("--floor", floor)
+    if conf < floor:
+        raise UsageError(f"--conf {conf:g} is under the floor: scores below --floor {floor:g} are not stored; lower it")
+    if choices.iou is not None and not detector.iou_adjustable:
+        raise UsageError(
+            f"--iou {choices.iou:g}: {detector.name} suppresses overlapping boxes inside its graph; "
+            "leave --iou out, or export the model without NMS"
+        )
+    iou = detector.default_iou if choices.iou is None else choices.iou
+    _in_range("--iou", iou)
+    for name, value in (("--max-det", choices.max_det), ("--max-pixels", choices.max_pixels)):
+        if value < 1:
+            raise UsageError(f"{name} {value} is not possible; give 1 or more")
+    return Spec(
+        datasets=datasets,
+        root=root,
+        detector=detector.name,
+        detector_digest=detector.digest,
+        queue=detector.queue,
+        labels=detector.labels,
+        conf=conf,
+        iou=iou,
+        floor=floor,
+        imgsz=_image_size(choices.imgsz, detector),
+        classes=class_ids(choices.classes, detector.labels),
+        max_det=choices.max_det,
+        max_pixels=choices.max_pixels,
+        limit=choices.limit,
+        refilterable=detector.refilterable,
+    )
+
+
+def _in_range(option: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise UsageError(f"{option} {value:g} is out of range; give a number above 0, at most 1")
+
+
+def _image_size(text: str | None, detector: DetectorInfo) -> tuple[int, int] | None:
+    """`640` or `480x640` (height x width)."""
+    if text is None:
+        return None
+    if not detector.flexible_input:
+        size = detector.input_size
+        fixed = f"its input is fixed at {size[0]}x{size[1]}" if size else "it takes images as they are"
+        raise UsageError(f"--imgsz {text}: {detector.name} cannot change its input size, {fixed}; leave --imgsz out")
+    parts = text.lower().split("x")
+    try:
+        sides = [int(part) for part in parts]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or not all(32 <= side <= 8192 for side in sides):
+        raise UsageError(f"--imgsz {text} is not a size; give 640 or HEIGHTxWIDTH, each from 32 to 8192")
+    return sides[0], sides[-1]
+
+
+def class_ids(text: str | None, labels: tuple[str, ...]) -> tuple[int, ...] | None:
+    """`person,car` or `0,2` to sorted ids. Raises UsageError for a class that there is not."""
+    if text is None:
+        return None
+    ids = set()
+    for part in (part.strip() for part in text.split(",")):
+        if part in labels:
+            ids.add(labels.index(part))
+        elif part.isdigit() and int(part) < len(labels):
+            ids.add(int(part))
+        else:
+            close = difflib.get_close_matches(part, labels, 3) or list(labels[:5])
+            raise UsageError(
+                f"class {part!r} is not one of this detector's {len(labels)}; "
+                f"close: {', '.join(close)} (or an id from 0 to {len(labels) - 1})"
+            )
+    return tuple(sorted(ids))

@@ -1,0 +1,297 @@
+"""A reserved run in, all its rows on disk out: the loop that dispatches, collects and reconciles under one lease."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import redis
+from celery import Celery
+from kombu import Queue
+
+from common import presence
+from common.detector_info import DetectorInfo
+from common.errors import FencedError, ItemCode
+from common.ledger import Ledger, OpenShard, RunState
+from common.limits import LEASE_LIFE_S, MAX_DEATHS
+from common.messages import ItemRecord, ShardId, ShardResult, pack_items
+from common.presence import Beat
+from common.spec import Spec
+from producer.collect import Collector, Tally
+from producer.dispatch import Dispatcher, Target
+from producer.journal import Journal
+from producer.manifest import Manifest
+from producer.reconcile import Overdue, Reconciler
+from producer.rundir import RunDir
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks at heartbeats, the lease and what is overdue; and the longest wait for a result.
+TICK_S = 1.0
+_WAIT_S = 0.5
+#: Seconds after which a committed shard that nobody told us of is collected all the same.
+_FORGOTTEN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: what the bar, `watch`, `status` and progress.json show. Counts are images."""
+
+    run: str
+    state: str
+    #: None while the dataset is still being listed.
+    items: int | None
+    done: int
+    failed: int
+    detections: int
+    images_per_s: float
+    eta_s: float | None
+    workers: int
+    processes: int
+    open_shards: int
+    seconds: float
+    at: float
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The broker, as a client and as the Celery app that sends through it."""
+
+    client: redis.Redis
+    app: Celery
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be done, and where it lies."""
+
+    rundir: RunDir
+    spec: Spec
+    manifest: Manifest
+    journal: Journal
+    #: The dataset's listing, still to be made durable; None where the manifest is complete.
+    listing: Iterable[bytes] | None
+    shard_size: int | None
+    #: What Redis is told of the run, again should it forget.
+    fields: dict[str, str]
+
+
+class Owner:
+    """Holds the lease of one run from construction to `run`'s end."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        work: Work,
+        detector: DetectorInfo,
+        report: Callable[[Progress], None],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connection = connection
+        self._work = work
+        self._image_s = detector.ms_per_image / 1000
+        self._report = report
+        self._check = check
+        self._ledger = Ledger(connection.client, work.rundir.run)
+        self._reconciler = Reconciler()
+        self._listing_error: BaseException | None = None
+        self._begun = time.monotonic()
+        self.first_result_s: float | None = None
+        self.processes: list[Beat] = []
+        self._parents_cpu: dict[str, tuple[float, float]] = {}
+        self.tally = Tally()
+        #: (monotonic seconds, images done) of the last ticks: the speed that is shown.
+        self._speed: list[tuple[float, int]] = []
+        self._take_lease()
+
+    def _take_lease(self) -> None:
+        """Lease, the run's fields, and what is open already: on a new run, a take-over, or a lost Redis."""
+        work = self._work
+        self._server = self._server_id()
+        self._token = self._patient_lease()
+        self._ledger.restore(work.fields)
+        self._ledger.set_state(RunState.RUNNING)
+        target = Target(self._connection.app, self._ledger, self._token, work.spec)
+        self.collector = Collector(self._ledger, self._token, work.journal, self.tally)
+        self.dispatcher = Dispatcher(target, work.manifest, self._image_s, work.shard_size)
+        gap, first = work.journal.done.next_gap(0, 1 << 62), 0
+        while gap is not None and first < gap[0]:
+            self.dispatcher.skip(first, gap[0] - first)
+            first = gap[1]
+            gap = work.journal.done.next_gap(first, 1 << 62)
+        for shard in self._ledger.open_shards():
+            self.dispatcher.adopt(shard.shard)
+
+    def _patient_lease(self) -> int:
+        """The run directory is locked by us, so another holder of the lease is dead or dying: outwait it."""
+        deadline = time.monotonic() + LEASE_LIFE_S + TICK_S
+        while True:
+            try:
+                return self._ledger.lease(None)
+            except FencedError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.2)
+
+    def _server_id(self) -> str:
+        return str(cast("dict[str, object]", self._connection.client.info("server"))["run_id"])
+
+    def run(self) -> RunState:
+        """Until every item's row is on disk, or the run is cancelled. Raises FencedError, ManyeyesError.
+
+        KeyboardInterrupt passes through: what is on disk stays, and `resume` goes on from there.
+        """
+        listing = threading.Thread(target=self._list, name="listing", daemon=True)
+        listing.start()
+        next_tick = 0.0
+        state = RunState.RUNNING
+        while not self._finished():
+            self.dispatcher.fill(len(self.processes))
+            self._collect(self._ledger.wait_committed(_WAIT_S if self.dispatcher.in_flight else 0.05))
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + TICK_S
+                if self._tick():
+                    state = RunState.CANCELLED
+                    break
+        if state is not RunState.CANCELLED:
+            state = RunState.DONE
+            listing.join()
+        self._report(self.progress(state))
+        return state
+
+    def close(self, state: RunState) -> None:
+        """Tell Redis that the run is over, and free what it still holds."""
+        self._ledger.close(self._token, state)
+
+    def parents_cpu_s(self) -> float:
+        """Seconds of CPU that the workers' parent processes used between their first and last heartbeats here."""
+        return sum(last - first for first, last in self._parents_cpu.values())
+
+    def let_go(self) -> None:
+        """An interrupted owner lets go at once, so that `resume` need not wait for the lease to run out."""
+        self._ledger.release(self._token)
+
+    def _list(self) -> None:
+        try:
+            if self._work.listing is not None:
+                self._work.manifest.append_all(self._work.listing)
+        except BaseException as error:
+            self._listing_error = error
+
+    def _finished(self) -> bool:
+        if self._listing_error is not None:
+            raise self._listing_error
+        manifest = self._work.manifest
+        return manifest.complete and self._work.journal.done.count >= manifest.items
+
+    def _collect(self, ids: list[ShardId]) -> None:
+        if not ids:
+            return
+        collected, unreadable = self.collector.collect(ids)
+        for done in collected:
+            self._reconciler.note_claim(done.shard)
+            self.dispatcher.collected(done.shard, done.result.busy_s / len(done.result.records))
+        for shard in unreadable:
+            # The commit stands in its way: close it and open it anew.
+            self._ledger.free(self._token, shard.shard)
+            self._ledger.open(self._token, shard.shard, self._items_of(shard.shard))
+            self.dispatcher.send(shard.shard, 1)
+        if collected and self.first_result_s is None:
+            self.first_result_s = time.monotonic() - self._begun
+
+    def _items_of(self, shard: ShardId) -> bytes:
+        return pack_items(self._work.manifest.read(shard.first, shard.count))
+
+    def _tick(self) -> bool:
+        """Once a second. True when the run was cancelled."""
+        self._check()
+        if self._server_id() != self._server:
+            log.warning("the broker was restarted; what it lost is sent again")
+            self._take_lease()
+        self._ledger.lease(self._token)
+        queue = self._work.spec.queue
+        self.processes = [b for b in presence.live_processes(self._connection.client) if queue in b.queues]
+        for beat in self.processes:
+            first, _ = self._parents_cpu.get(beat.worker, (beat.parent_cpu_s, 0.0))
+            self._parents_cpu[beat.worker] = (first, beat.parent_cpu_s)
+        self._reconcile()
+        progress = self.progress(RunState.RUNNING)
+        self._work.rundir.write_progress(progress.to_json())
+        self._report(progress)
+        state = self._connection.client.hget(self._ledger.run_key, "state")
+        return self._work.rundir.cancel_asked() or state == RunState.CANCELLED.encode()
+
+    def _reconcile(self) -> None:
+        now = self._ledger.now()
+        shards = self._ledger.open_shards()
+        forgotten = [s.shard for s in shards if s.committed and s.committed < now - _FORGOTTEN_S]
+        self._collect(forgotten)
+        live = {beat.process for beat in self.processes}
+        for overdue in self._reconciler.overdue(shards, live, self._queue_length, now):
+            self._again(overdue)
+
+    def _queue_length(self) -> int:
+        """Messages that wait in the detector's queue, asked through kombu's own interface."""
+        with self._connection.app.connection_for_read() as connection:
+            queue = Queue(self._work.spec.queue, channel=connection.default_channel)
+            return int(cast(Any, queue.queue_declare(passive=False)).message_count)
+
+    def _again(self, overdue: Overdue) -> None:
+        """Send an overdue shard again; split it, or give its one image up, when it has cost too many processes."""
+        shard = overdue.shard
+        sent = self._ledger.resend(self._token, shard, overdue.died)
+        if sent is None:
+            return
+        self.tally.attempts_lost += 1
+        attempt, deaths = sent
+        why = f"the process {shard.claimed_by} that had it is gone" if overdue.died else "nobody has taken it"
+        log.warning("shard %s is sent again (attempt %d): %s", shard.shard, attempt, why)
+        if deaths >= MAX_DEATHS and shard.shard.count == 1:
+            self._give_up(shard, deaths)
+        elif deaths >= MAX_DEATHS - 1 and shard.shard.count > 1:
+            self.dispatcher.split(shard.shard)
+        else:
+            self.dispatcher.send(shard.shard, attempt)
+
+    def _give_up(self, shard: OpenShard, deaths: int) -> None:
+        """Alone, this image has killed every process that looked at it."""
+        text = f"{deaths} processes died while they looked at this image alone"
+        record = ItemRecord(error_code=ItemCode.CRASHED, error=text)
+        nothing = ShardResult.no_detections()
+        result = ShardResult(shard.shard, shard.attempt, "owner", 0, (record,), nothing)
+        self._ledger.commit(shard.shard, result.encode())
+
+    def progress(self, state: RunState) -> Progress:
+        """Done is what is on disk, plus what live processes say of the shards at hand."""
+        journal, manifest, tally = self._work.journal, self._work.manifest, self.tally
+        at_hand = sum(b.shard_done for b in self.processes if b.run == self._work.rundir.run)
+        done = journal.done.count
+        if state is RunState.RUNNING and self.dispatcher.in_flight:
+            in_flight = sum(shard.count for shard in self.dispatcher.in_flight)
+            done += min(at_hand, in_flight)
+        now = time.monotonic()
+        self._speed = [*self._speed[-30:], (now, done)]
+        (then, before), total = self._speed[0], manifest.items if manifest.complete else None
+        rate = max(0, done - before) / (now - then) if now > then else 0.0
+        return Progress(
+            run=self._work.rundir.run,
+            state=state,
+            items=total,
+            done=done if total is None else min(done, total),
+            failed=tally.failed,
+            detections=tally.detections,
+            images_per_s=round(rate, 2),
+            eta_s=None if total is None or rate <= 0 else round((total - done) / rate, 1),
+            workers=len({beat.worker for beat in self.processes}),
+            processes=len(self.processes),
+            open_shards=len(self.dispatcher.in_flight),
+            seconds=round(now - self._begun, 2),
+            at=time.time(),
+        )

@@ -1,0 +1,163 @@
+"""A finished run's tables and its images in; `preview.jpg`, a contact sheet of up to twelve of them, out."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.spec import Spec
+from producer.atomic import atomic_file
+from producer.tables import DETECTIONS_FILE, open_table, read_images
+from producer.view import View
+
+if TYPE_CHECKING:
+    from producer.sheet import Tile
+
+PREVIEW_FILE = "preview.jpg"
+
+#: Images on a sheet.
+TILES = 12
+#: Images of each twelfth of the dataset that stand in for one another where the first cannot be shown.
+_STAND_INS = 4
+#: Pixels. A larger picture takes seconds to decode, and says no more in a small tile.
+_MAX_PIXELS = 40_000_000
+#: More boxes than this make a tile hard to read; such images come after the others of their twelfth.
+_CROWD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    item: int
+    path: bytes
+    detections: int
+    max_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """For each tile, the images that may fill it, the best first; and the totals for the heading."""
+
+    places: list[list[_Candidate]]
+    items: int
+    detections: int
+
+
+def write_preview(run_dir: Path, spec: Spec, root: bytes, destination: Path | None = None) -> Path:
+    """Draws up to 12 images with the boxes that the spec's conf, classes and max_det show.
+
+    Each is from another part of the dataset, those with detections before those without; a failed, vanished or huge
+    image is passed over. The same tables and images give the same sheet.
+    """
+    from producer import sheet
+
+    target = destination or run_dir / PREVIEW_FILE
+    chosen = _choose(run_dir)
+    boxes = _detections(run_dir, spec, {c.item for place in chosen.places for c in place})
+    tiles = []
+    for place in chosen.places:
+        tile = next((t for c in place if (t := _tile(c, root, spec, boxes.get(c.item))) is not None), None)
+        if tile is not None:
+            tiles.append(tile)
+    heading = sheet.Heading(
+        title=f"{chosen.detections:,} detections in {chosen.items:,} images",
+        detail=f"{spec.detector}, score from {spec.conf:g}",
+        corner=run_dir.name,
+    )
+    with atomic_file(target) as file:
+        sheet.draw(heading, tiles).save(file, "JPEG", quality=90, subsampling=0, optimize=True)
+    return target
+
+
+def _choose(run_dir: Path) -> _Chosen:
+    """Cuts the images that have detections into twelve runs; those without fill what is missing."""
+    columns = ["item", "status", "detections", "max_score", "width", "height"]
+    found, empty = [], []
+    items = detections = 0
+    for table in read_images(run_dir, columns):
+        status = np.array(table["status"].to_pylist())
+        counts = table["detections"].to_numpy()
+        pixels = table["width"].fill_null(0).to_numpy().astype(np.int64) * table["height"].fill_null(0).to_numpy()
+        usable = (status == "ok") & (pixels <= _MAX_PIXELS)
+        numbers = table["item"].to_numpy()
+        scores = table["max_score"].fill_null(0).to_numpy()
+        # Readable tiles first, then the surest: 1 to _CROWD boxes beat a crowd.
+        appeal = np.where(counts > _CROWD, scores - 1, scores)
+        found.append(np.stack([numbers, appeal])[:, usable & (counts > 0)])
+        empty.append(np.stack([numbers, appeal])[:, usable & (counts == 0)])
+        items += table.num_rows
+        detections += int(counts.sum())
+    places = _places(found, TILES)
+    places += _places(empty, TILES - len(places))
+    wanted = _candidates(run_dir, {item for place in places for item in place})
+    filled = [[wanted[item] for item in place] for place in places]
+    return _Chosen(sorted(filled, key=lambda place: place[0].item), items, detections)
+
+
+def _places(parts: list[Any], count: int) -> list[list[int]]:
+    """Up to `count` lists of items, from as many equal runs of the dataset, by appeal."""
+    joined = np.concatenate(parts, axis=1) if parts else np.empty((2, 0))
+    runs = np.array_split(joined, min(count, joined.shape[1]), axis=1) if count and joined.shape[1] else []
+    return [
+        [int(item) for _, item in heapq.nsmallest(_STAND_INS, zip(-run[1], run[0], strict=True))] for run in runs
+    ]
+
+
+def _candidates(run_dir: Path, items: set[int]) -> dict[int, _Candidate]:
+    found = {}
+    first = 0
+    for table in read_images(run_dir, ["item", "path", "path_bytes", "detections", "max_score"]):
+        for item in sorted(i for i in items if first <= i < first + table.num_rows):
+            row = table.slice(item - first, 1).to_pylist()[0]
+            path = row["path_bytes"] or row["path"].encode()
+            found[item] = _Candidate(item, path, row["detections"], row["max_score"] or 0.0)
+        first += table.num_rows
+    return found
+
+
+def _detections(run_dir: Path, spec: Spec, items: set[int]) -> dict[int, Any]:
+    """The shown rows of `detections.parquet` by item; only row groups that can hold one of the items are read."""
+    import pyarrow as pa
+
+    view, wanted, found = View.of(spec), np.array(sorted(items), np.int64), {}
+    for table in _groups(run_dir / DETECTIONS_FILE, wanted):
+        table = table.filter(pa.array(np.isin(table["item"].to_numpy(), wanted)))
+        owners = table["item"].to_numpy()
+        keep = view.keep(owners, table["class_id"].to_numpy(), table["score"].to_numpy())
+        shown = table.filter(pa.array(keep))
+        owners = owners[keep]
+        for item in np.unique(owners).tolist():
+            found[item] = shown.filter(pa.array(owners == item))
+    return found
+
+
+def _groups(path: Path, items: Any) -> Iterator[Any]:
+    with open_table(path) as file:
+        for number in range(file.num_row_groups):
+            extent = file.metadata.row_group(number).column(0).statistics
+            if np.any((items >= extent.min) & (items <= extent.max)):
+                yield file.read_row_group(number, use_threads=False)
+
+
+def _tile(candidate: _Candidate, root: bytes, spec: Spec, rows: Any) -> Tile | None:
+    """The image, small and upright, with its boxes; None if it can no longer be read."""
+    from producer import sheet
+
+    path = candidate.path if candidate.path.startswith(b"/") else os.path.join(root, candidate.path)  # noqa: PTH118
+    picture = sheet.load(path)
+    if picture is None:
+        return None
+    boxes = [] if rows is None else rows.to_pylist()
+    return sheet.Tile(
+        picture=picture,
+        name=candidate.path.decode("utf-8", "backslashreplace").rpartition("/")[2],
+        boxes=tuple(
+            sheet.Box(row["label"], row["class_id"], row["score"], (row["x1"], row["y1"], row["x2"], row["y2"]))
+            for row in boxes
+        ),
+    )

@@ -1,0 +1,138 @@
+"""A run's directory on the owner's disk: the truth about the run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from common.errors import FencedError, UsageError
+from common.ledger import RunState
+from common.spec import Spec
+from producer import atomic
+
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+#: Of `run.json`; a reader of another number must not guess.
+RUN_SCHEMA = 1
+
+
+def new_run_id() -> str:
+    """UTC second and 8 random base32 characters: sorts by time, and two producers never meet."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{stamp}-{''.join(secrets.choice(_BASE32) for _ in range(8))}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """Where everything of one run lies."""
+
+    path: Path
+
+    @property
+    def run(self) -> str:
+        return self.path.name
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.bin"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def read(self) -> dict[str, Any]:
+        try:
+            data: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.path} holds no readable run.json: {error}") from None
+        if data.get("schema") != RUN_SCHEMA:
+            raise UsageError(
+                f"{self.path} was written by another version (schema {data.get('schema')}, here {RUN_SCHEMA})"
+            )
+        return data
+
+    def write(self, data: dict[str, Any]) -> None:
+        atomic.write_json(self.path / "run.json", {"schema": RUN_SCHEMA, **data})
+
+    def spec(self) -> Spec:
+        return Spec.from_text(json.dumps(self.read()["spec"]))
+
+    def state(self) -> RunState:
+        return RunState(self.read()["state"])
+
+    def progress(self) -> dict[str, Any]:
+        """The owner's last words about how far it is; empty before the first."""
+        try:
+            data: dict[str, Any] = json.loads((self.path / "progress.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return data
+
+    def write_progress(self, data: dict[str, Any]) -> None:
+        atomic.write_json(self.path / "progress.json", data, durable=False)
+
+    def ask_to_cancel(self) -> None:
+        """Durable: no restart revives the run."""
+        with atomic.atomic_file(self.path / "cancel"):
+            pass
+
+    def cancel_asked(self) -> bool:
+        return (self.path / "cancel").exists()
+
+    def lock(self) -> BinaryIO:
+        """Hold the directory as its one owner until the file is closed. Raises FencedError."""
+        file = (self.path / "owner.lock").open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise FencedError(f"run {self.run} has a live owner; `producer watch {self.run}` shows it") from None
+        return file
+
+    def has_owner(self) -> bool:
+        try:
+            self.lock().close()
+        except FencedError:
+            return True
+        return False
+
+
+def create(output: Path, run: str) -> RunDir:
+    """Reserve the run's id on disk."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / run).mkdir()
+    except OSError as error:
+        raise UsageError(f"cannot write runs to {output}: {error.strerror}; choose another --output") from None
+    return RunDir(output / run)
+
+
+def all_runs(output: Path) -> list[RunDir]:
+    """Oldest first."""
+    if not output.is_dir():
+        return []
+    return [RunDir(path.parent) for path in sorted(output.glob("*/run.json"))]
+
+
+def find(output: Path, name: str) -> RunDir:
+    """A run by id, unique prefix, `latest`, or the path of its directory. Raises UsageError."""
+    if (Path(name) / "run.json").is_file():
+        return RunDir(Path(name).resolve())
+    runs = all_runs(output)
+    if not runs:
+        raise UsageError(f"no runs in {output}; `producer submit DATASET` makes one, --output names another folder")
+    if name == "latest":
+        return runs[-1]
+    found = [run for run in runs if run.run.startswith(name)]
+    if len(found) != 1:
+        what = "no run" if not found else f"{len(found)} runs"
+        raise UsageError(f"{what} in {output} begin with {name!r}; `producer runs` lists them")
+    return found[0]

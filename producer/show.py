@@ -1,0 +1,231 @@
+"""Runs and their progress in, what a person or a script reads of them out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from common.errors import ExitCode, UsageError
+from common.ledger import RunState
+from producer.rundir import RunDir
+
+if TYPE_CHECKING:
+    from producer.aggregator import Outcome
+    from producer.submit import Talk
+
+SUBMIT_EXAMPLES = """Examples:\n\n
+producer submit photos/\n\n
+producer submit photos/ --detector best.onnx --conf 0.4 --output results/\n\n
+producer submit 'photos/**/*.jpg' more.txt --classes person --format coco,yolo\n\n
+MANYEYES_BROKER_URL=redis://head:6379/0 producer submit photos/ --detector yolox-s"""
+RESULTS_EXAMPLES = """Examples:\n\n
+producer results --conf 0.6 --format coco --to strict.json\n\n
+producer results 20261121-1055 --classes person --format yolo --to labels/"""
+#: Seconds between looks of `watch` at a run's progress.
+_LOOK_S = 0.5
+
+
+def formats_of(text: str) -> tuple[str, ...]:
+    from producer.exports import FORMATS
+
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in names:
+        if name not in FORMATS:
+            raise UsageError(f"--format {name} is not known; choose of {', '.join(FORMATS)}")
+    return names
+
+
+def shard_size_of(text: str) -> int | None:
+    from common.limits import MAX_SHARD_ITEMS
+
+    if text == "auto":
+        return None
+    if not text.isdigit() or not 1 <= int(text) <= MAX_SHARD_ITEMS:
+        raise UsageError(f"--shard-size {text} is not possible; give auto, or 1 to {MAX_SHARD_ITEMS}")
+    return int(text)
+
+
+def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) -> int:
+    """Own a run with progress on stderr and its result on stdout; returns the exit code."""
+    from producer.progress import reporter
+    from producer.submit import RunInterrupted, Talk
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+
+    def reserved(rundir: RunDir) -> None:
+        say(f"run {rundir.run}")
+        if fd := os.environ.pop("MANYEYES_REPORT_FD", None):
+            os.write(int(fd), f"{rundir.run}\n{rundir.path}\n".encode())
+            os.close(int(fd))
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    try:
+        with reporter(console) as report:
+            outcome = run(Talk(report, say, reserved))
+    except RunInterrupted as stopped:
+        rundir = stopped.rundir
+        if not (rundir.path / "run.json").exists():
+            say("interrupted before the run began; nothing is left of it")
+        else:
+            say(
+                f"interrupted; what is done is kept. To go on:  producer resume {rundir.run} --output {rundir.path.parent}"
+            )
+        return ExitCode.INTERRUPTED
+    if as_json:
+        print(json.dumps(outcome.to_json()))
+    else:
+        from producer.timings import summary_table
+
+        Console().print(summary_table(outcome))
+    return exit_code(outcome)
+
+
+def exit_code(outcome: Outcome) -> int:
+    if outcome.pending or outcome.state != RunState.DONE:
+        return ExitCode.INCOMPLETE
+    return ExitCode.SOME_FAILED if outcome.failed else ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in a list: what its directory says."""
+
+    run_id: str
+    run_dir: str
+    name: str | None
+    #: The state on disk; `interrupted` where a run is not finished and has no owner.
+    state: str
+    detector: str
+    items: int | None
+    done: int
+    failed: int
+    detections: int | None
+    images_per_s: float | None
+    eta_s: float | None
+    processes: int
+    digest: str | None
+
+    @classmethod
+    def of(cls, rundir: RunDir) -> RunLine:
+        data = rundir.read()
+        state = RunState(data["state"])
+        counts, progress = data.get("counts"), rundir.progress()
+        live = not state.finished and rundir.has_owner()
+        return cls(
+            run_id=rundir.run,
+            run_dir=str(rundir.path),
+            name=data.get("name"),
+            state=state if state.finished or live else "interrupted",
+            detector=data["spec"]["detector"],
+            items=counts["items"] if counts else progress.get("items"),
+            done=counts["ok"] + counts["failed"] if counts else progress.get("done", 0),
+            failed=counts["failed"] if counts else progress.get("failed", 0),
+            detections=counts["detections"] if counts else None,
+            images_per_s=data.get("images_per_s", progress.get("images_per_s")),
+            eta_s=progress.get("eta_s") if live else None,
+            processes=progress.get("processes", 0) if live else 0,
+            digest=data.get("digest"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def sentence(self) -> str:
+        from producer.progress import duration
+
+        total = "?" if self.items is None else f"{self.items:,}"
+        parts = [f"{self.run_id}: {self.state}", f"{self.done:,}/{total} images", f"{self.failed:,} failed"]
+        if self.images_per_s is not None:
+            parts.append(f"{self.images_per_s:.1f} images/s")
+        if self.eta_s is not None:
+            parts.append(f"ETA {duration(self.eta_s)}")
+        if self.detections is not None:
+            parts.append(f"{self.detections:,} detections")
+        text = ", ".join(parts)
+        return text if self.state != "interrupted" else f"{text}; to go on:  producer resume {self.run_id}"
+
+
+def runs_table(lines: list[RunLine]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("run", "state", "detector"):
+        table.add_column(column, no_wrap=True)
+    for column in ("images", "failed", "detections", "images/s"):
+        table.add_column(column, justify="right")
+    table.add_column("name")
+    for line in lines:
+        total = "?" if line.items is None else f"{line.items:,}"
+        table.add_row(
+            line.run_id,
+            line.state,
+            line.detector,
+            total if line.done == line.items else f"{line.done:,}/{total}",
+            f"{line.failed:,}",
+            "" if line.detections is None else f"{line.detections:,}",
+            "" if line.images_per_s is None else f"{line.images_per_s:.1f}",
+            line.name or "",
+        )
+    return table
+
+
+def follow(rundir: RunDir, console: Console) -> int:
+    """Show progress until the run is finished or has no owner; its exit code, as `submit` would give it."""
+    from producer.owner import Progress
+    from producer.progress import reporter
+
+    with reporter(console) as report:
+        while True:
+            line, progress = RunLine.of(rundir), rundir.progress()
+            if line.state not in (RunState.SUBMITTING, RunState.RUNNING):
+                break
+            if progress:
+                report(Progress(**progress))
+            time.sleep(_LOOK_S)
+    print(line.sentence())
+    if line.state != RunState.DONE:
+        return ExitCode.INCOMPLETE
+    return ExitCode.SOME_FAILED if line.failed else ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What `results` was asked for; None: as at submit."""
+
+    conf: float | None
+    classes: str | None
+    max_det: int | None
+    format: str
+    to: Path | None
+    truth: Path | None
+
+
+def export_again(rundir: RunDir, again: Again, console: Console) -> tuple[Path, ...]:
+    """Raises UsageError for a run that has no tables yet, and for a view that they cannot answer."""
+    from producer.exports import export
+    from producer.options import class_ids
+    from producer.view import View
+
+    spec, state = rundir.spec(), rundir.state()
+    if not state.finished:
+        raise UsageError(f"run {rundir.run} is not finished; `producer resume {rundir.run}` completes it")
+    asked = View.of(spec)
+    view = View(
+        conf=asked.conf if again.conf is None else again.conf,
+        classes=asked.classes if again.classes is None else class_ids(again.classes, spec.labels),
+        max_det=asked.max_det if again.max_det is None else again.max_det,
+    )
+    exported = export(again.format, rundir.path, spec, view, again.to, again.truth)
+    if exported.notice:
+        console.print(exported.notice, markup=False, highlight=False, soft_wrap=True)
+    return exported.paths

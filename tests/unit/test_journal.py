@@ -1,0 +1,62 @@
+"""The journal: what was appended is there, once, also after a crash in the middle of an append."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.messages import ItemRecord, ShardId, ShardResult
+from producer.journal import Journal
+
+
+def result(first: int, count: int, attempt: int = 1) -> ShardResult:
+    records = tuple(ItemRecord(bytes=first + row) for row in range(count))
+    return ShardResult(ShardId(0, first, count), attempt, "w", 1, records, ShardResult.no_detections())
+
+
+def append(journal: Journal, *results: ShardResult) -> None:
+    journal.append(results, [one.encode() for one in results])
+
+
+def test_results_come_back_in_item_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    append(journal, result(10, 5), result(0, 4))
+    append(journal, result(4, 6))
+    journal.close()
+    again = Journal(tmp_path / "j")
+    assert [one.shard.first for one in again.results()] == [0, 4, 10]
+    assert again.done.count == 15
+    assert again.done.next_gap(0, 20) == (15, 20)
+
+
+def test_a_shard_that_is_there_is_not_written_twice(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    append(journal, result(0, 4))
+    append(journal, result(0, 4, attempt=2), result(4, 4))
+    assert [one.attempt for one in journal.results()] == [1, 1]
+
+
+@pytest.mark.parametrize("lost", [1, 10, 60])
+def test_a_torn_tail_is_cut_off(tmp_path: Path, lost: int) -> None:
+    path = tmp_path / "j"
+    journal = Journal(path)
+    append(journal, result(0, 4), result(4, 4))
+    journal.close()
+    path.write_bytes(path.read_bytes()[:-lost])
+    again = Journal(path)
+    assert again.done.count == 4
+    append(again, result(4, 4), result(8, 1))
+    again.close()
+    assert [one.shard.first for one in Journal(path).results()] == [0, 4, 8]
+
+
+def test_a_flipped_bit_in_the_tail_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal = Journal(path)
+    append(journal, result(0, 4), result(4, 4))
+    journal.close()
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    assert Journal(path).done.count == 4

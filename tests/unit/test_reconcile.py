@@ -1,0 +1,65 @@
+"""Which shards are overdue, and which are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from common.ledger import OpenShard
+from common.limits import OVERDUE_S
+from common.messages import ShardId
+from producer.reconcile import Reconciler
+
+NOW = 1000.0
+SHARD = OpenShard(ShardId(0, 0, 5), 1, 0, NOW - 60, None, None, None)
+
+
+def overdue(reconciler: Reconciler, *shards: OpenShard, queued: int = 1, now: float = NOW) -> list[tuple[int, bool]]:
+    found = reconciler.overdue(shards, {"w/1"}, lambda: queued, now)
+    return [(one.shard.shard.first, one.died) for one in found]
+
+
+def test_a_shard_of_a_live_process_may_take_its_time() -> None:
+    claimed = replace(SHARD, claimed_by="w/1", claimed=NOW - 3000)
+    assert overdue(Reconciler(), claimed) == []
+
+
+def test_a_shard_of_a_dead_process_is_overdue_at_once() -> None:
+    claimed = replace(SHARD, claimed_by="w/2", claimed=NOW - 1)
+    assert overdue(Reconciler(), claimed) == [(0, True)]
+
+
+def test_a_committed_shard_is_never_overdue() -> None:
+    assert overdue(Reconciler(), replace(SHARD, claimed_by="w/2", claimed=NOW - 1, committed=NOW)) == []
+
+
+def test_a_shard_that_waits_in_a_queue_is_not_overdue() -> None:
+    reconciler = Reconciler()
+    assert overdue(reconciler, SHARD) == []
+    assert overdue(reconciler, SHARD, now=NOW + 3600) == []
+
+
+def test_a_shard_that_a_later_one_overtook_is_overdue() -> None:
+    later = replace(SHARD, shard=ShardId(0, 5, 5), sent=NOW - 50, claimed_by="w/1", claimed=NOW - OVERDUE_S - 1)
+    assert overdue(Reconciler(), SHARD, later) == [(0, False)]
+    just_now = replace(later, claimed=NOW - 1)
+    assert overdue(Reconciler(), SHARD, just_now) == []
+
+
+def test_a_claim_counts_also_when_its_shard_is_long_collected() -> None:
+    reconciler = Reconciler()
+    reconciler.note_claim(replace(SHARD, shard=ShardId(0, 5, 5), sent=NOW - 50, claimed=NOW - OVERDUE_S - 1))
+    assert overdue(reconciler, SHARD) == [(0, False)]
+
+
+def test_a_shard_whose_queue_is_long_empty_is_overdue() -> None:
+    reconciler = Reconciler()
+    assert overdue(reconciler, SHARD, queued=0) == []
+    assert overdue(reconciler, SHARD, queued=0, now=NOW + OVERDUE_S - 1) == []
+    assert overdue(reconciler, SHARD, queued=0, now=NOW + OVERDUE_S) == [(0, False)]
+
+
+def test_a_queue_that_fills_again_starts_the_wait_anew() -> None:
+    reconciler = Reconciler()
+    overdue(reconciler, SHARD, queued=0)
+    overdue(reconciler, SHARD, queued=3, now=NOW + 5)
+    assert overdue(reconciler, SHARD, queued=0, now=NOW + OVERDUE_S) == []

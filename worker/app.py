@@ -1,0 +1,103 @@
+"""Environment in, the Celery app out: `celery -A worker.app worker` and `worker start` are the same thing.
+
+The one module whose import has an effect: it builds the app. Before a worker serves anything, its models are
+checked in a child process; each pool process then loads them for itself, after the fork.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+# Before numpy or an engine is loaded, here and in every pool process: one thread each.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from celery import Celery, signals
+from kombu import Queue
+
+from common.broker import celery_app
+from common.detector_info import DetectorInfo
+from common.errors import ManyeyesError, ProtocolError, UsageError
+from common.messages import DETECT_TASK, ShardMessage
+from common.settings import Settings
+
+log = logging.getLogger("manyeyes.worker")
+
+settings = Settings()
+app: Celery = celery_app(settings.broker_url)
+
+#: Set in a pool process by `_load`. One per process, as Celery's own signals are.
+_process: Any = None
+#: The digests that the check found; a pool process refuses to serve anything else.
+_checked: list[DetectorInfo] = []
+#: The Celery node's name, as Flower shows it; set before the pool forks.
+_node = ""
+
+
+@app.task(name=DETECT_TASK)
+def detect(**kwargs: Any) -> None:
+    """Look at one shard: a thin edge around PoolProcess.work."""
+    try:
+        message = ShardMessage.from_kwargs(kwargs)
+        log.info("%s shard %s attempt %d: %s", message.run, message.shard, message.attempt, _process.work(message))
+    except ProtocolError as error:
+        # Refused, not retried: sending it again cannot make it right.
+        log.error("refused: %s", error)
+
+
+@signals.celeryd_init.connect
+def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
+    global _node
+    from worker import check
+
+    _node = sender
+    try:
+        if settings.broker_url is None:
+            raise UsageError(
+                "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
+            )
+        _checked[:] = check.finish(check.start())
+    except ManyeyesError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+    app.conf.task_queues = [Queue(info.queue, routing_key=info.queue) for info in _checked]
+    for info in _checked:
+        speed = f"{info.ms_per_image:.1f} ms an image"
+        print(f"serves {info.queue}: {info.family}, {len(info.labels)} classes, {speed}", flush=True)
+
+
+@signals.worker_process_init.connect
+def _load(**_: Any) -> None:
+    """In each pool process, after the fork."""
+    global _process
+    try:
+        from worker import check, process
+
+        process.one_thread()
+        detectors = check.load_all(settings)
+        if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
+            raise UsageError("the model file has changed since this worker started; start it again")
+        _process = process.PoolProcess(_client(), detectors, _node)
+    except Exception as error:
+        # Celery would log this and serve tasks without a model. The whole worker ends instead.
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os.kill(os.getppid(), signal.SIGTERM)
+        raise
+
+
+@signals.worker_process_shutdown.connect
+def _leave(**_: Any) -> None:
+    if _process is not None:
+        _process.pulse.end()
+
+
+def _client() -> Any:
+    from common.broker import connect
+
+    assert settings.broker_url is not None  # checked before any process starts
+    return connect(settings.broker_url)

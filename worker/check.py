@@ -1,0 +1,91 @@
+"""Model names in, their descriptions out: each is loaded and warmed up before a worker serves it.
+
+Run as `python -m worker.check` in a short-lived child, so that a model that crashes the engine takes down neither
+a worker nor its parent, and so that the parent never loads an engine before it forks.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from common.detector_info import DetectorInfo
+from common.errors import ManyeyesError, ModelError
+from common.settings import Settings
+from worker import models
+from worker.detectors.base import DetectOptions, Detector
+
+#: (height, width) of the made picture that warm-up looks at; a common photograph's.
+WARM_UP_SIZE = (480, 640)
+
+
+def load_all(settings: Settings) -> list[Detector]:
+    """Every detector of the settings, loaded and warmed up, with its speed in `info.ms_per_image`.
+
+    Raises ModelError.
+    """
+    return [_warm(_load(text, settings)) for text in settings.detectors]
+
+
+def _load(text: str, settings: Settings) -> Detector:
+    return models.load(
+        text,
+        head=settings.head,
+        labels=settings.labels,
+        cache_dir=settings.cache,
+        mirror=settings.model_mirror,
+    )
+
+
+def _warm(detector: Detector) -> Detector:
+    """The first inference pays for allocations; the second one's time is the speed."""
+    image = np.random.default_rng(0).integers(0, 256, (*WARM_UP_SIZE, 3), np.uint8)
+    options = DetectOptions(iou=detector.info.default_iou, floor=detector.info.default_conf)
+    for _ in range(2):
+        started = time.perf_counter()
+        raw = detector.infer(detector.preprocess(image, options))
+        detector.postprocess(raw, image, options)
+        seconds = time.perf_counter() - started
+    detector.info = replace(detector.info, ms_per_image=round(seconds * 1000, 3))
+    return detector
+
+
+def start() -> subprocess.Popen[str]:
+    """Begin the check in a child, with this process's environment."""
+    command = [sys.executable, "-m", "worker.check"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(child: subprocess.Popen[str]) -> list[DetectorInfo]:
+    """Wait for the check. Raises ModelError with the child's own line, or with the signal that killed it."""
+    out, err = child.communicate()
+    if child.returncode == 0:
+        return [DetectorInfo.from_json(json.loads(line)) for line in out.splitlines()]
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    if lines:
+        raise ModelError(lines[-1].removeprefix("error: "))
+    if child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        raise ModelError(f"the inference engine died of {name} in its warm-up; is the model file damaged?")
+    last = err.strip().splitlines()[-1:] or ["no message"]
+    raise ModelError(f"the check of the model failed: {last[0]}")
+
+
+def main() -> int:
+    try:
+        for detector in load_all(Settings()):
+            print(json.dumps(detector.info.to_json()))
+    except ManyeyesError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""`worker start`: options become environment, then Celery's own worker runs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import load_dotenv
+
+from common.errors import ManyeyesError
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+
+
+@cli.callback()
+def about() -> None:
+    """Looks at images for `producer`: loads a detector, takes shards from the broker, stores detections."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cli.command()
+def start(
+    detector: Annotated[
+        str,
+        typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; several separated by commas."),
+    ] = "hog",
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency", "-c", envvar="MANYEYES_CONCURRENCY", min=0, max=1024, help="Processes; 0: one a core."
+        ),
+    ] = 0,
+    broker: Annotated[
+        str | None,
+        typer.Option(envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"], help="redis://HOST:6379/0", show_envvar=True),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
+    ] = None,
+    loglevel: Annotated[str, typer.Option(envvar="MANYEYES_LOGLEVEL", help="Celery's log level.")] = "INFO",
+) -> None:
+    """Start one worker on this machine.
+
+    Example:  MANYEYES_BROKER_URL=redis://head:6379/0 worker start --detector best.onnx --concurrency 4
+
+    The model is checked first, in a process of its own; each pool process then loads it once.
+    `celery -A worker.app worker` does the same, with Celery's own options.
+    """
+    options = {
+        "MANYEYES_DETECTOR": detector,
+        "MANYEYES_BROKER_URL": broker,
+        "MANYEYES_HEAD": head,
+        "MANYEYES_LABELS": str(labels) if labels else None,
+    }
+    os.environ.update({name: value for name, value in options.items() if value is not None})
+    # Imported now, not above: it reads the environment.
+    from worker.app import app
+
+    node = f"{secrets.token_hex(3)}@{socket.gethostname()}"
+    arguments = ["--concurrency", str(concurrency or cores()), "--hostname", node, "--loglevel", loglevel]
+    app.worker_main(["worker", *arguments, "--without-mingle", "--without-gossip"])
+
+
+def main() -> None:
+    load_dotenv(Path(".env"))
+    try:
+        cli()
+    except ManyeyesError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""An image file's bytes in, what they say of themselves out: format, size, rotation, depth, whether the end is there.
+
+Nothing is decoded. Formats are known by their content, whatever the file is called.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL.ImageFile import ImageFile
+
+#: EXIF's code of an image that is turned by a quarter: width and height change places.
+_QUARTER_TURNS = (5, 6, 7, 8)
+_EXIF_ORIENTATION = 0x0112
+
+# Pillow's own classes instead of Image.open, which refuses by a limit of its own and asks formats that we don't take.
+_OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "PNM": PpmImagePlugin.PpmImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+}
+
+_TAKEN = (
+    ("JPEG", re.compile(rb"\xff\xd8")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("GIF", re.compile(rb"GIF8[79]a")),
+    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
+    ("BMP", re.compile(rb"BM")),
+    ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
+    ("AVIF", re.compile(rb"\0\0..ftyp(?:.{4}){0,16}?avi[fs]", re.DOTALL)),
+    ("PNM", re.compile(rb"P[1-6][\s#]")),
+)
+_FOREIGN = (
+    ("HEIC", re.compile(rb"\0\0..ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
+    ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+    ("Photoshop", re.compile(rb"8BPS")),
+    ("icon", re.compile(rb"\0\0\x01\0")),
+    ("Radiance HDR", re.compile(rb"#\?R")),
+    ("OpenEXR", re.compile(rb"\x76\x2f\x31\x01")),
+    ("PDF", re.compile(rb"%PDF")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of its picture."""
+
+    kind: str
+    #: Pixels, as a person sees it: after rotation.
+    width: int
+    height: int
+    #: EXIF's 1 to 8; None where the file says nothing, or nothing valid.
+    exif_orientation: int | None
+    #: 16 bits a channel.
+    deep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TiffLayout:
+    """What a TIFF's tags say of its samples."""
+
+    bands: int
+    bits: int
+    unsigned: bool
+    #: Bytes. Where its pixels end in the file.
+    end: int
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether a whole file of this layout can be decoded."""
+        return self.bands <= 4 and self.bits in (1, 2, 4, 8, 16) and self.unsigned
+
+    def __str__(self) -> str:
+        return f"{self.bands} bands of {self.bits} bits{'' if self.unsigned else ', signed or floating'}"
+
+
+def sniff(data: bytes) -> str | None:
+    """The format, a key of what `open_picture` takes, or None."""
+    return next((kind for kind, start in _TAKEN if start.match(data)), None)
+
+
+def foreign_kind(data: bytes) -> str | None:
+    """The name of an image format that is known and not taken, or None."""
+    return next((kind for kind, start in _FOREIGN if start.match(data)), None)
+
+
+def open_picture(kind: str, data: bytes) -> ImageFile:
+    """Pillow's view of it, not yet decoded. Raises whatever Pillow does."""
+    return _OPENERS[kind](io.BytesIO(data))
+
+
+def read_header(data: bytes) -> Header | None:
+    """None where the bytes are no image that is taken, or their header is broken. Raises MemoryError."""
+    kind = sniff(data)
+    if kind is None:
+        return None
+    try:
+        picture = open_picture(kind, data)
+        width, height = picture.size
+        deep = _is_deep(kind, picture, data)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's parsers raise OSError, SyntaxError, ValueError, TypeError, struct.error, ...
+        return None
+    orientation = _orientation(kind, picture, data)
+    if orientation in _QUARTER_TURNS and kind != "TIFF":  # Pillow gives a TIFF's size as it is seen
+        width, height = height, width
+    return Header(kind, width, height, orientation, deep)
+
+
+def is_cut(kind: str, data: bytes) -> bool:
+    """Whether the end of the file is missing, as far as its structure tells without decoding."""
+    match kind:
+        case "JPEG":
+            return data.rfind(b"\xff\xd9", _scan_start(data)) < 0
+        case "JPEG 2000":  # neither byte pair occurs inside its coded data
+            return data.rfind(b"\xff\xd9", max(data.find(b"\xff\x4f\xff\x51"), 0)) < 0
+        case "PNG":
+            return data.rfind(b"IEND") < 0
+        case "WebP":
+            return int.from_bytes(data[4:8], "little") + 8 > len(data)
+        case "AVIF":
+            return _boxes_end(data) > len(data)
+        case "TIFF":
+            return _directory_end(data) > len(data)
+    return False
+
+
+def read_tiff_layout(data: bytes) -> TiffLayout | None:
+    """None where its tags cannot be read, or there are none of a picture."""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        starts = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags[TiffImagePlugin.TILEOFFSETS]
+        sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags[TiffImagePlugin.TILEBYTECOUNTS]
+        return TiffLayout(
+            bands=tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1),
+            bits=max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))),
+            unsigned=max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))) == 1,
+            end=max(start + size for start, size in zip(starts, sizes, strict=False)),
+        )
+    except MemoryError:
+        raise
+    except Exception:  # the same parsers as above
+        return None
+
+
+def _scan_start(data: bytes) -> int:
+    """Where a JPEG's first scan begins: a thumbnail in its EXIF has an end mark of its own, before that."""
+    at = 2
+    while 0 <= at < len(data) - 4:
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker == 0:
+            at = data.find(b"\xff", at + 1)  # rubbish between segments is skipped, as libjpeg does
+        elif marker == 0xDA:
+            return at
+        elif marker == 0xFF:
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD9:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return len(data)
+
+
+def _directory_end(data: bytes) -> int:
+    """Where the first directory of a TIFF (not a BigTIFF) says that it ends."""
+    order = "<" if data.startswith(b"I") else ">"
+    if 43 in data[2:4] or len(data) < 8:
+        return 8
+    at: int = struct.unpack_from(order + "I", data, 4)[0]
+    if at + 2 > len(data):
+        return at + 2
+    entries: int = struct.unpack_from(order + "H", data, at)[0]
+    return at + 2 + 12 * entries
+
+
+def _boxes_end(data: bytes) -> int:
+    """Where the last top-level box of an ISO media file says that it ends."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4])
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16])
+        if size == 0:  # to the end of the file
+            return len(data)
+        at += max(size, 8)
+    return at
+
+
+def _orientation(kind: str, picture: ImageFile, data: bytes) -> int | None:
+    try:
+        if isinstance(picture, TiffImagePlugin.TiffImageFile):
+            value = picture.tag_v2.get(_EXIF_ORIENTATION)
+        else:
+            raw = picture.info.get("exif") or (_late_exif(data) if kind == "PNG" else b"")
+            if not raw:
+                return None
+            # Not picture.getexif(), which would take XMP's word where EXIF has none.
+            exif = Image.Exif()
+            exif.load(raw)
+            value = exif.get(_EXIF_ORIENTATION)
+    except Exception:  # a broken EXIF block does not spoil the picture
+        return None
+    return value if isinstance(value, int) and 1 <= value <= 8 else None
+
+
+def _late_exif(data: bytes) -> bytes:
+    """The EXIF block of a PNG that has it after its pixels, where Pillow has not looked yet."""
+    at = data.rfind(b"eXIf")
+    if at < 4:
+        return b""
+    end = at + 4 + int.from_bytes(data[at - 4 : at])
+    if zlib.crc32(data[at:end]) != int.from_bytes(data[end : end + 4]):
+        return b""
+    return data[at + 4 : end]
+
+
+def _is_deep(kind: str, picture: ImageFile, data: bytes) -> bool:
+    if kind == "PNG":
+        return data[24] == 16
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return 16 in picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ())
+    return picture.mode.startswith("I")

@@ -1,0 +1,74 @@
+"""YOLOX: (1, cells, 5 + classes), with boxes relative to their cell (raw) or already in pixels (decoded).
+
+Method: Ge et al., YOLOX (arXiv 2107.08430), and `demo_postprocess` and `multiclass_nms` of its repository
+(Apache-2.0): a box's score for a class is objectness times class score, and a box may have several labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.boxes import Candidates, Floats, candidates, every_class
+from worker.heads.base import Outputs, Size, are_logits, corners, grid
+from worker.letterbox import Pixels
+
+_PIXELS = Pixels("BGR", "corner", "down")
+
+
+@dataclass(frozen=True, slots=True)
+class Yolox:
+    """`decoded`: the graph was exported with its boxes in pixels (`--decode_in_inference`)."""
+
+    decoded: bool
+    pixels: Pixels = _PIXELS
+    default_conf: float = 0.25
+    default_iou: float = 0.45
+    chosen_inside: bool = False
+
+    @property
+    def name(self) -> str:
+        return "yolox-decoded" if self.decoded else "yolox"
+
+    def accepts(self, outputs: Outputs, size: Size) -> bool:
+        if len(outputs) != 1 or outputs[0].ndim != 3:
+            return False
+        batch, anchors, columns = outputs[0].shape
+        if batch != 1 or columns < 6 or anchors <= columns:
+            return False
+        # Boxes in pixels need no grid.
+        return self.decoded or anchors == len(grid(size)[0])
+
+    def fits(self, outputs: Outputs, size: Size) -> bool:
+        out = outputs[0][0]
+        cells, strides = grid(size)
+        if len(out) != len(cells) or are_logits(out[:, 4:]) or (out[:, 4] == 1).all():
+            # Objectness of 1 everywhere is how anchor-free YOLOs fill YOLOv5's columns.
+            return False
+        raw = np.abs(out[:, :2] - 0.5).mean()
+        decoded = np.abs(out[:, :2] / strides - cells - 0.5).mean()
+        # A box lies near its cell in the one reading, and far from it in the other.
+        return bool(decoded < raw / 2) if self.decoded else bool(raw < decoded / 2)
+
+    def classes(self, outputs: Outputs) -> int:
+        return int(outputs[0].shape[2]) - 5
+
+    def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
+        out = outputs[0][0]
+        # No class score is over 1, so objectness under the floor can be left out first.
+        likely = np.flatnonzero(out[:, 4] >= floor)
+        part = out[likely]
+        scores = part[:, 5:] * part[:, 4:5]
+        rows, ids = every_class(scores, floor)
+        boxes = part[:, :4] if self.decoded else _to_pixels(part[:, :4], likely, size)
+        return candidates(corners(boxes)[rows], scores[rows, ids], ids)
+
+
+def _to_pixels(boxes: Floats, rows: np.ndarray[tuple[int], np.dtype[np.intp]], size: Size) -> Floats:
+    cells, strides = grid(size)
+    centre = (boxes[:, :2] + cells[rows]) * strides[rows]
+    with np.errstate(over="ignore"):
+        # A side beyond float32 becomes inf, and `suppress` leaves that box out.
+        sides = np.exp(boxes[:, 2:]) * strides[rows]
+    return np.concatenate((centre, sides), axis=1)

@@ -1,0 +1,122 @@
+"""Items in, records out: fetch, decode, preprocess, infer, postprocess. Knows neither Celery nor Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from common.errors import ItemCode, ItemError
+from common.limits import MAX_ERROR_CHARS
+from common.messages import DETECTION_DTYPE, DetectionArray, ItemRecord, ItemTiming, ShardResult
+from worker import images
+from worker.detectors.base import Detections, DetectOptions, Detector
+
+#: Reads one item: its relative path in, the file's bytes out; raises ItemError.
+Fetch = Callable[[bytes], bytes]
+
+
+class Interrupted(Exception):
+    """The run was cancelled or paused: the shard is given up between two images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a shard's images have in common."""
+
+    detector: Detector
+    options: DetectOptions
+    max_pixels: int
+    fetch: Fetch
+
+
+def look_at(
+    paths: Sequence[bytes], job: Job, before: Callable[[int], None]
+) -> tuple[tuple[ItemRecord, ...], DetectionArray]:
+    """One record per path, and all detections with `row` counting the paths.
+
+    `before(row)` is called before each image; it may raise Interrupted. Nothing else is raised: an image that
+    cannot be looked at is a record with a code.
+    """
+    records: list[ItemRecord] = []
+    found: list[DetectionArray] = []
+    for row, path in enumerate(paths):
+        before(row)
+        record, detections = look_at_one(path, job)
+        records.append(record)
+        if detections is not None and len(detections.scores):
+            found.append(_rows(row, detections))
+    return tuple(records), np.concatenate(found) if found else ShardResult.no_detections()
+
+
+def look_at_one(path: bytes, job: Job) -> tuple[ItemRecord, Detections | None]:
+    """The way of one image."""
+    started = time.time()
+    clock = [time.perf_counter()]
+    size: int | None = None
+    sha: str | None = None
+    try:
+        data = job.fetch(path)
+        size, sha = len(data), hashlib.sha256(data).hexdigest()
+        clock.append(time.perf_counter())
+        image, header = images.decode(data, job.max_pixels)
+        clock.append(time.perf_counter())
+        detections = _detect(image, job, clock)
+    except ItemError as error:
+        return _failed(error.code, str(error), size, sha, _timing(started, clock)), None
+    except MemoryError:
+        text = "not enough memory for this image; give the machine more, or lower --max-pixels"
+        return _failed(ItemCode.OUT_OF_MEMORY, text, size, sha, _timing(started, clock)), None
+    return (
+        ItemRecord(
+            bytes=size,
+            content_sha256=sha,
+            width=image.shape[1],
+            height=image.shape[0],
+            exif_orientation=header.exif_orientation,
+            timing=_timing(started, clock),
+        ),
+        detections,
+    )
+
+
+def _detect(image: images.Image, job: Job, clock: list[float]) -> Detections:
+    """Appends an instant to `clock` after each stage. Whatever a detector raises is this image's failure."""
+    try:
+        prepared = job.detector.preprocess(image, job.options)
+        clock.append(time.perf_counter())
+        raw = job.detector.infer(prepared)
+        clock.append(time.perf_counter())
+        detections = job.detector.postprocess(raw, image, job.options)
+        clock.append(time.perf_counter())
+    except (MemoryError, ItemError):
+        raise
+    except Exception as error:
+        # Not only ours: a detector may come from another package, and engines raise types of their own.
+        raise ItemError(ItemCode.DETECTOR_ERROR, f"{type(error).__name__}: {error}") from error
+    return detections
+
+
+def _timing(started: float, clock: list[float]) -> ItemTiming:
+    """Stages that were not reached took 0 s."""
+    stages = [round(after - before, 6) for before, after in pairwise(clock)]
+    return ItemTiming(round(started, 6), *stages)
+
+
+def _failed(code: ItemCode, text: str, size: int | None, sha: str | None, timing: ItemTiming) -> ItemRecord:
+    line = " ".join(text.split())[:MAX_ERROR_CHARS]
+    return ItemRecord(bytes=size, content_sha256=sha, error_code=code, error=line, timing=timing)
+
+
+def _rows(row: int, detections: Detections) -> DetectionArray:
+    array = np.empty(len(detections.scores), DETECTION_DTYPE)
+    array["row"] = row
+    array["class_id"] = detections.class_ids
+    array["score"] = detections.scores
+    for column, name in enumerate(("x1", "y1", "x2", "y2")):
+        array[name] = detections.boxes[:, column]
+    return array

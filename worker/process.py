@@ -1,0 +1,164 @@
+"""A pool process: its detectors, its connection, its heartbeat; a shard's message in, a commit out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import psutil
+import redis
+
+from common import datasets, presence
+from common.errors import ProtocolError
+from common.ledger import Ledger
+from common.limits import HEARTBEAT_S
+from common.messages import ShardMessage, ShardResult, unpack_items
+from common.presence import Beat
+from common.spec import Spec
+from worker import pipeline
+from worker.detectors.base import DetectOptions, Detector
+
+log = logging.getLogger(__name__)
+
+
+class Pulse(threading.Thread):
+    """Once a second: heartbeat, progress and current item out, the run's state in."""
+
+    def __init__(self, client: redis.Redis, first: Beat) -> None:
+        super().__init__(name="pulse", daemon=True)
+        self.now = first
+        self._client = client
+        self._parent = psutil.Process(os.getppid())
+        #: State of the current run as of the last beat.
+        self.run_state: str | None = None
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            self.beat()
+
+    def beat(self) -> None:
+        try:
+            times = self._parent.cpu_times()
+            now = self.now = replace(self.now, parent_cpu_s=round(times.user + times.system, 3))
+            state = presence.beat(self._client, now)
+            # Only if it is still the run that was asked about.
+            if now.run == self.now.run:
+                self.run_state = state
+        except psutil.NoSuchProcess:
+            log.warning("the worker's parent process is gone")
+        except redis.RedisError as error:
+            log.warning("no heartbeat sent: %s", error)
+
+    def end(self) -> None:
+        self._ended.set()
+        try:
+            presence.leave(self._client, self.now.process)
+        except redis.RedisError:
+            log.debug("could not say goodbye")
+
+
+@dataclass(slots=True)
+class _KnownSpec:
+    digest: str
+    spec: Spec
+
+
+class PoolProcess:
+    """What one pool process keeps between shards. The detectors were loaded once, at its start."""
+
+    def __init__(self, client: redis.Redis, detectors: list[Detector], worker: str) -> None:
+        self.client = client
+        self.worker = worker
+        self.pid = os.getpid()
+        self.name = f"{worker}/{self.pid}"
+        self._by_queue = {detector.info.queue: detector for detector in detectors}
+        self._spec: _KnownSpec | None = None
+        for detector in detectors:
+            presence.announce(client, detector.info)
+        self.pulse = Pulse(
+            client,
+            Beat(
+                process=self.name,
+                worker=worker,
+                host=socket.gethostname(),
+                pid=self.pid,
+                queues=tuple(self._by_queue),
+                started=time.time(),
+            ),
+        )
+        self.pulse.beat()
+        self.pulse.start()
+
+    def work(self, message: ShardMessage) -> str:
+        """Claim, look at every item, commit. Returns what became of it, for the log."""
+        ledger = Ledger(self.client, message.run)
+        claim = ledger.claim(message, self.name)
+        if claim.items is None:
+            return f"not needed: {claim.status}"
+        begun, cpu = time.perf_counter(), time.process_time()
+        spec = self._spec_of(ledger, message.spec_digest)
+        paths = unpack_items(claim.items)
+        if len(paths) != message.shard.count:
+            raise ProtocolError(f"shard {message.shard} of {message.run} holds {len(paths)} items")
+        try:
+            records, detections = pipeline.look_at(paths, self._job(spec), self._watch(message))
+        except pipeline.Interrupted as why:
+            return f"given up: run is {why}"
+        finally:
+            self.pulse.now = replace(self.pulse.now, run=None, shard=None, item=None, shard_done=0)
+        result = ShardResult(
+            shard=message.shard,
+            attempt=message.attempt,
+            worker=self.worker,
+            process=self.pid,
+            records=records,
+            detections=detections,
+            cpu_s=time.process_time() - cpu,
+            busy_s=time.perf_counter() - begun,
+        )
+        return ledger.commit(message.shard, result.encode())
+
+    def _watch(self, message: ShardMessage) -> Callable[[int], None]:
+        self.pulse.run_state = None
+        first, run, shard = message.shard.first, message.run, str(message.shard)
+
+        def before(row: int) -> None:
+            state = self.pulse.run_state
+            if state is not None and state not in ("running", "submitting"):
+                raise pipeline.Interrupted(state)
+            now = self.pulse.now
+            self.pulse.now = replace(now, run=run, shard=shard, item=first + row, shard_done=row, images=now.images + 1)
+
+        return before
+
+    def _spec_of(self, ledger: Ledger, digest: str) -> Spec:
+        if self._spec is None or self._spec.digest != digest:
+            spec = Spec.from_text(ledger.spec_text())
+            if spec.digest != digest:
+                raise ProtocolError(f"run {ledger.run}: its spec in Redis is not the one that its shards name")
+            self._spec = _KnownSpec(digest, spec)
+        return self._spec.spec
+
+    def _job(self, spec: Spec) -> pipeline.Job:
+        detector = self._by_queue.get(spec.queue)
+        if detector is None:
+            raise ProtocolError(f"this worker does not serve {spec.queue}; it serves {', '.join(self._by_queue)}")
+        root = os.fsencode(spec.root)
+        return pipeline.Job(
+            detector=detector,
+            options=DetectOptions(iou=spec.iou, floor=spec.floor, imgsz=spec.imgsz),
+            max_pixels=spec.max_pixels,
+            fetch=lambda path: datasets.fetch(root, path),
+        )
+
+
+def one_thread() -> None:
+    """One process a core: an engine's own threads would only fight over it."""
+    cv2.setNumThreads(1)
