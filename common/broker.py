@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -61,6 +62,9 @@ def _client(url: str) -> redis.Redis:
 
 def celery_app(url: str | None) -> Celery:
     """The Celery app that producers send through and workers serve. Nothing connects yet."""
+    # Celery lets these override whatever an app was built with; the URL was decided at the edge, from them too.
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+        os.environ.pop(name, None)
     app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
     app.conf.update(
         # JSON only: nothing on the wire can be executed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +34,14 @@ _CROWD = 8
 class _Candidate:
     item: int
     path: bytes
-    detections: int
-    max_score: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """For each tile, the images that may fill it, the best first; and the totals for the heading."""
+    """For each place, the images that may fill it, the best first; and the totals for the heading.
+
+    There may be more places than tiles: the later ones fill in for those that turn out empty.
+    """
 
     places: list[list[_Candidate]]
     items: int
@@ -59,19 +59,28 @@ def write_preview(run_dir: Path, spec: Spec, root: bytes, destination: Path | No
     target = destination or run_dir / PREVIEW_FILE
     chosen = _choose(run_dir)
     boxes = _detections(run_dir, spec, {c.item for place in chosen.places for c in place})
-    tiles = []
+    tiles: dict[int, Tile] = {}
     for place in chosen.places:
-        tile = next((t for c in place if (t := _tile(c, root, spec, boxes.get(c.item))) is not None), None)
-        if tile is not None:
-            tiles.append(tile)
+        if len(tiles) == TILES:
+            break
+        for candidate in place:
+            if tile := _tile(candidate, root, spec, boxes.get(candidate.item)):
+                tiles[candidate.item] = tile
+                break
     heading = sheet.Heading(
-        title=f"{chosen.detections:,} detections in {chosen.items:,} images",
+        title=f"{_number(chosen.detections, 'detection')} in {_number(chosen.items, 'image')}",
         detail=f"{spec.detector}, score from {spec.conf:g}",
         corner=run_dir.name,
     )
     with atomic_file(target) as file:
-        sheet.draw(heading, tiles).save(file, "JPEG", quality=90, subsampling=0, optimize=True)
+        sheet.draw(heading, [tiles[item] for item in sorted(tiles)]).save(
+            file, "JPEG", quality=90, subsampling=0, optimize=True
+        )
     return target
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _choose(run_dir: Path) -> _Chosen:
@@ -92,30 +101,26 @@ def _choose(run_dir: Path) -> _Chosen:
         empty.append(np.stack([numbers, appeal])[:, usable & (counts == 0)])
         items += table.num_rows
         detections += int(counts.sum())
-    places = _places(found, TILES)
-    places += _places(empty, TILES - len(places))
+    # Those without detections stand behind: they fill what the others leave free.
+    places = _places(found) + _places(empty)
     wanted = _candidates(run_dir, {item for place in places for item in place})
-    filled = [[wanted[item] for item in place] for place in places]
-    return _Chosen(sorted(filled, key=lambda place: place[0].item), items, detections)
+    return _Chosen([[wanted[item] for item in place] for place in places], items, detections)
 
 
-def _places(parts: list[Any], count: int) -> list[list[int]]:
-    """Up to `count` lists of items, from as many equal runs of the dataset, by appeal."""
+def _places(parts: list[Any]) -> list[list[int]]:
+    """Up to TILES lists of items, from as many equal runs of the dataset, by appeal."""
     joined = np.concatenate(parts, axis=1) if parts else np.empty((2, 0))
-    runs = np.array_split(joined, min(count, joined.shape[1]), axis=1) if count and joined.shape[1] else []
-    return [
-        [int(item) for _, item in heapq.nsmallest(_STAND_INS, zip(-run[1], run[0], strict=True))] for run in runs
-    ]
+    runs = np.array_split(joined, min(TILES, joined.shape[1]), axis=1) if joined.shape[1] else []
+    return [[int(item) for _, item in heapq.nsmallest(_STAND_INS, zip(-run[1], run[0], strict=True))] for run in runs]
 
 
 def _candidates(run_dir: Path, items: set[int]) -> dict[int, _Candidate]:
     found = {}
     first = 0
-    for table in read_images(run_dir, ["item", "path", "path_bytes", "detections", "max_score"]):
+    for table in read_images(run_dir, ["path", "path_bytes"]):
         for item in sorted(i for i in items if first <= i < first + table.num_rows):
             row = table.slice(item - first, 1).to_pylist()[0]
-            path = row["path_bytes"] or row["path"].encode()
-            found[item] = _Candidate(item, path, row["detections"], row["max_score"] or 0.0)
+            found[item] = _Candidate(item, row["path_bytes"] or row["path"].encode())
         first += table.num_rows
     return found
 
@@ -125,8 +130,8 @@ def _detections(run_dir: Path, spec: Spec, items: set[int]) -> dict[int, Any]:
     import pyarrow as pa
 
     view, wanted, found = View.of(spec), np.array(sorted(items), np.int64), {}
-    for table in _groups(run_dir / DETECTIONS_FILE, wanted):
-        table = table.filter(pa.array(np.isin(table["item"].to_numpy(), wanted)))
+    for group in _groups(run_dir / DETECTIONS_FILE, wanted):
+        table = group.filter(pa.array(np.isin(group["item"].to_numpy(), wanted)))
         owners = table["item"].to_numpy()
         keep = view.keep(owners, table["class_id"].to_numpy(), table["score"].to_numpy())
         shown = table.filter(pa.array(keep))
@@ -148,8 +153,7 @@ def _tile(candidate: _Candidate, root: bytes, spec: Spec, rows: Any) -> Tile | N
     """The image, small and upright, with its boxes; None if it can no longer be read."""
     from producer import sheet
 
-    path = candidate.path if candidate.path.startswith(b"/") else os.path.join(root, candidate.path)  # noqa: PTH118
-    picture = sheet.load(path)
+    picture = sheet.load(root + b"/" + candidate.path)
     if picture is None:
         return None
     boxes = [] if rows is None else rows.to_pylist()

@@ -15,8 +15,11 @@ MARGIN, GAP, CAPTION, HEADING, RADIUS = 32, 20, 30, 76, 8
 COLUMNS = 4
 #: Boxes and corners are drawn this many times larger, then reduced, so that edges are smooth.
 _SMOOTH = 3
-#: Pixels of the sheet. A box's line, and a tag's text.
-_LINE, _TAG_TEXT = 2, 13
+#: Pixels of the sheet. A box's line, a tag's text, and the room beside it.
+_LINE, _TAG_TEXT, _TAG_PADDING = 2, 13, 5
+
+#: Tags on a tile: more would hide the picture. The other boxes stay, without one.
+_MAX_TAGS = 24
 
 _PAPER, _MAT, _INK, _FAINT = (250, 250, 248), (233, 234, 232), (28, 32, 38), (112, 120, 130)
 #: Distinguishable on photographs, all dark or bright enough for one of the two text colours.
@@ -29,11 +32,15 @@ _PALETTE = (
     (236, 64, 143),
     (0, 188, 212),
     (140, 198, 36),
-    (255, 143, 31),
+    (178, 112, 62),
     (92, 107, 240),
-    (214, 69, 69),
+    (130, 205, 255),
     (20, 148, 148),
 )
+
+
+#: x1, y1, x2, y2 in pixels.
+Edges = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Box:
     label: str
     class_id: int
     score: float
-    edges: tuple[float, float, float, float]
+    edges: Edges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +97,10 @@ def load(path: bytes) -> Picture | None:
 
 
 def draw(heading: Heading, tiles: list[Tile]) -> Image.Image:
-    """The sheet: 4 tiles a row. Fewer tiles make fewer rows."""
-    rows = -(-len(tiles) // COLUMNS)
-    width = 2 * MARGIN + COLUMNS * WIDTH + (COLUMNS - 1) * GAP
+    """The sheet: 4 tiles a row. Fewer tiles make a smaller sheet, that still has room for its heading."""
+    columns = min(COLUMNS, max(2, len(tiles)))
+    rows = -(-len(tiles) // columns)
+    width = 2 * MARGIN + columns * WIDTH + (columns - 1) * GAP
     height = MARGIN + HEADING + max(1, rows) * (HEIGHT + CAPTION) + max(0, rows - 1) * GAP + MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -100,7 +108,7 @@ def draw(heading: Heading, tiles: list[Tile]) -> Image.Image:
     if not tiles:
         pen.text((MARGIN, MARGIN + HEADING), "no image of this run can be shown", _FAINT, _font(18))
     for number, tile in enumerate(tiles):
-        row, column = divmod(number, COLUMNS)
+        row, column = divmod(number, columns)
         x = MARGIN + column * (WIDTH + GAP)
         y = MARGIN + HEADING + row * (HEIGHT + CAPTION + GAP)
         sheet.paste(_picture(tile), (x, y), _corners())
@@ -109,7 +117,7 @@ def draw(heading: Heading, tiles: list[Tile]) -> Image.Image:
 
 
 def _heading(pen: ImageDraw.ImageDraw, heading: Heading, width: int) -> None:
-    pen.text((MARGIN, MARGIN + 22), _shown(heading.title), _INK, _font(32), "ls", stroke_width=0.4)
+    pen.text((MARGIN, MARGIN + 22), _shown(heading.title), _INK, _font(32), "ls")
     pen.text((MARGIN, MARGIN + 50), _shown(heading.detail), _FAINT, _font(18), "ls")
     pen.text((width - MARGIN, MARGIN + 50), _shown(heading.corner), _FAINT, _font(18), "rs")
 
@@ -125,52 +133,60 @@ def _picture(tile: Tile) -> Image.Image:
     """The picture in the middle of its mat, with boxes under and tags over them."""
     image = tile.picture.image.copy()
     scale = image.width / tile.picture.size[0], image.height / tile.picture.size[1]
-    # The surest last: its box and tag lie on top.
-    boxes = [(box, _scaled(box, scale, image.size)) for box in reversed(tile.boxes)]
+    boxes = [(box, _scaled(box, scale, image.size)) for box in tile.boxes]
     large = Image.new("RGBA", (image.width * _SMOOTH, image.height * _SMOOTH))
     pen = ImageDraw.Draw(large)
-    for box, (x1, y1, x2, y2) in boxes:
-        edges = tuple(round(edge * _SMOOTH) for edge in (x1, y1, x2, y2))
-        radius = min(4 * _SMOOTH, (edges[2] - edges[0]) // 4, (edges[3] - edges[1]) // 4)
-        pen.rounded_rectangle(edges, radius, outline=(*_colour(box.class_id), 255), width=_LINE * _SMOOTH)
+    # The surest last, so that it lies on top.
+    for box, edges in reversed(boxes):
+        x1, y1, x2, y2 = (round(edge * _SMOOTH) for edge in edges)
+        radius = min(4 * _SMOOTH, (x2 - x1) // 4, (y2 - y1) // 4)
+        pen.rounded_rectangle((x1, y1, x2, y2), radius, outline=_colour(box.class_id), width=_LINE * _SMOOTH)
     overlay = large.reduce(_SMOOTH)
     image.paste(overlay.convert("RGB"), (0, 0), overlay.getchannel("A"))
-    return _tagged(image, boxes)
+    _tags(image, boxes)
+    mat = Image.new("RGB", (WIDTH, HEIGHT), _MAT)
+    mat.paste(image, ((WIDTH - image.width) // 2, (HEIGHT - image.height) // 2))
+    return mat
 
 
-def _tagged(image: Image.Image, boxes: list[tuple[Box, tuple[float, float, float, float]]]) -> Image.Image:
-    pen = ImageDraw.Draw(image)
-    for box, (x1, y1, _, y2) in boxes:
-        _tag(pen, box, (x1, y1, y2), image.size)
-    tile = Image.new("RGB", (WIDTH, HEIGHT), _MAT)
-    tile.paste(image, ((WIDTH - image.width) // 2, (HEIGHT - image.height) // 2))
-    return tile
+def _tags(image: Image.Image, boxes: list[tuple[Box, Edges]]) -> None:
+    """Label and score on the box's colour. The surest choose their place first and are drawn last."""
+    font, pen = _font(_TAG_TEXT), ImageDraw.Draw(image)
+    tags: list[tuple[tuple[int, int, int, int], Box, str]] = []
+    for box, edges in boxes[:_MAX_TAGS]:
+        text = _fit(f"{_shown(box.label)} {box.score:.2f}", image.width - 2 * _TAG_PADDING, _TAG_TEXT)
+        size = round(font.getlength(text)) + 2 * _TAG_PADDING, _TAG_TEXT + 6
+        tags.append((_tag_area(edges, size, image.size, [area for area, _, _ in tags]), box, text))
+    for area, box, text in reversed(tags):
+        pen.rounded_rectangle(area, 3, fill=_colour(box.class_id))
+        middle = (area[0] + _TAG_PADDING, (area[1] + area[3] + 1) / 2)
+        pen.text(middle, text, _text_colour(_colour(box.class_id)), font, "lm")
 
 
-def _tag(
-    pen: ImageDraw.ImageDraw, box: Box, at: tuple[float, float, float], size: tuple[int, int]
-) -> None:
-    """Label and score on the box's colour: over the box, or inside where there is no room; never off the picture."""
-    font = _font(_TAG_TEXT)
-    text = _fit(f"{_shown(box.label)} {box.score:.2f}", size[0] - 10, _TAG_TEXT)
-    width, height = round(font.getlength(text)) + 10, _TAG_TEXT + 6
-    left = max(0, min(round(at[0]), size[0] - width))
-    top = round(at[1]) - height + _LINE
-    if top < 0:
-        top = max(0, min(round(at[1]), size[1] - height))
-    colour = _colour(box.class_id)
-    pen.rounded_rectangle((left, top, left + width - 1, top + height - 1), 3, fill=colour)
-    pen.text((left + 5, top + height / 2), text, _text_colour(colour), font, "lm")
+def _tag_area(
+    edges: Edges, size: tuple[int, int], picture: tuple[int, int], taken: list[tuple[int, int, int, int]]
+) -> tuple[int, int, int, int]:
+    """At the box's corners, outside before inside, the first place that covers no surer tag; never off the picture."""
+    x1, y1, x2, y2 = (round(edge) for edge in edges)
+    width, height = size
+    above, below = y1 - height + _LINE, y2 - 1
+    areas = []
+    for y in (above, above + height, below, below - height):
+        for x in (x1, x2 - width + 1):
+            left, upper = max(0, min(x, picture[0] - width)), max(0, min(y, picture[1] - height))
+            areas.append((left, upper, left + width - 1, upper + height - 1))
+    return next((area for area in areas if not any(_overlap(area, other) for other in taken)), areas[0])
 
 
-def _scaled(box: Box, scale: tuple[float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+
+
+def _scaled(box: Box, scale: tuple[float, float], size: tuple[int, int]) -> Edges:
+    """The box on the small picture: inside it and not turned over, even if the file is another one by now."""
     x1, y1, x2, y2 = box.edges
-    return (
-        max(0.0, x1 * scale[0]),
-        max(0.0, y1 * scale[1]),
-        min(size[0] - 1.0, x2 * scale[0]),
-        min(size[1] - 1.0, y2 * scale[1]),
-    )
+    left, top = (max(0.0, min(low, side - 1.0)) for low, side in zip((x1 * scale[0], y1 * scale[1]), size, strict=True))
+    return left, top, max(left, min(x2 * scale[0], size[0] - 1.0)), max(top, min(y2 * scale[1], size[1] - 1.0))
 
 
 def _colour(class_id: int) -> tuple[int, int, int]:

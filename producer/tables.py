@@ -21,7 +21,7 @@ TIMINGS_FILE = "timings.parquet"
 #: Items, and detections, of which the first to be reached ends a block. A block is one row group of each table, so
 #: that memory is bounded for any dataset and the bytes do not depend on how the rows arrived.
 BLOCK_ITEMS = 8192
-BLOCK_DETECTIONS = 1 << 16
+BLOCK_DETECTIONS = 1 << 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -114,8 +114,8 @@ def _configuration(address: Address) -> bytes:
         b"maxmemory-policy noeviction",
         # Changing its title would overwrite the environment by which tests find what they started.
         b"set-proc-title no",
-        # One round of housekeeping a second: expired keys are not seen anyway.
-        b"hz 1",
+        # A lower `hz` is not worth it: timeouts of blocking commands are only seen so often (at 1, a BRPOP of 0.1 s
+        # took 0.99 s), and the default, 10, costs 0.2 % of a core.
         b"",
     ]
     return b"\n".join(lines)

@@ -38,12 +38,6 @@ def candidates(boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating]
     )
 
 
-def every_class(scores: Floats, floor: float) -> tuple[Indices, Indices]:
-    """Rows and classes of all of the (n, classes) scores at or above the floor: a box may have two labels."""
-    rows, ids = np.nonzero(scores >= floor)
-    return rows, ids
-
-
 def best_class(scores: Floats, floor: float) -> tuple[Indices, Indices]:
     """Rows and classes of each row's best of the (n, classes) scores, where at or above the floor."""
     rows = np.flatnonzero(scores.max(axis=1) >= floor)
@@ -96,8 +90,8 @@ def nms(found: Candidates, iou: float) -> Indices:
         # Blocks are in the order of classes: only the first one's class can have boxes kept before.
         rivals = kept[found.class_ids[kept] == ids[start]]
         if len(rivals):
-            block = block[~_overlaps(found, rivals, block, iou).any(axis=0)]
-        beats = np.triu(_overlaps(found, block, block, iou), 1)
+            block = block[~_beats(found, rivals, block, iou).any(axis=0)]
+        beats = np.triu(_beats(found, block, block, iou), 1)
         alive = np.ones(len(block), np.bool_)
         for row in np.flatnonzero(beats.any(axis=1)):
             if alive[row]:
@@ -106,14 +100,26 @@ def nms(found: Candidates, iou: float) -> Indices:
     return np.sort(kept)
 
 
-def _overlaps(found: Candidates, ours: Indices, theirs: Indices, iou: float) -> npt.NDArray[np.bool_]:
+def overlaps(ours: Floats, theirs: Floats) -> Floats:
+    """(n, m) intersection over union of (n, 4) and (m, 4) boxes; 0 where both are empty."""
+    shared, union = _areas(ours, theirs)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _beats(found: Candidates, ours: Indices, theirs: Indices, iou: float) -> npt.NDArray[np.bool_]:
     """(ours, theirs): True where two boxes of one class overlap by more than `iou`."""
-    x1, y1, x2, y2 = (side[:, None] for side in found.boxes[ours].T)
-    u1, v1, u2, v2 = found.boxes[theirs].T
+    shared, union = _areas(found.boxes[ours], found.boxes[theirs])
+    same = found.class_ids[ours][:, None] == found.class_ids[theirs]
+    over: npt.NDArray[np.bool_] = (shared > iou * union) & same
+    return over
+
+
+def _areas(ours: Floats, theirs: Floats) -> tuple[Floats, Floats]:
+    """(n, m) of the intersections and of the unions."""
+    x1, y1, x2, y2 = (side[:, None] for side in ours.T)
+    u1, v1, u2, v2 = theirs.T
     width = np.minimum(x2, u2) - np.maximum(x1, u1)
     height = np.minimum(y2, v2) - np.maximum(y1, v1)
     shared = np.maximum(width, 0) * np.maximum(height, 0)
     union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - shared
-    same = found.class_ids[ours][:, None] == found.class_ids[theirs]
-    over: npt.NDArray[np.bool_] = (shared > iou * union) & same
-    return over
+    return shared, union

@@ -81,20 +81,28 @@ class Source:
 
 def texts(values: pa.ChunkedArray | npt.NDArray[np.generic]) -> pa.Array:
     """Numbers as text: the shortest that reads back as the same float32, valid in JSON and CSV."""
-    array = pa.array(values) if isinstance(values, np.ndarray) else values
+    array = pa.array(values) if isinstance(values, np.ndarray) else values.combine_chunks()
     return array.cast(pa.string())
 
 
-def take(values: Iterable[str], places: npt.NDArray[np.generic] | pa.ChunkedArray) -> pa.Array:
+def take(values: Iterable[str], places: npt.NDArray[np.generic]) -> pa.Array:
     """values[place] for each place, as text."""
-    return pa.array(list(values), pa.string()).take(pa.array(places) if isinstance(places, np.ndarray) else places)
+    return pa.array(list(values), pa.string()).take(pa.array(places))
 
 
-def join(*parts: pa.Array | str) -> list[str]:
+def join(*parts: pa.Array | str) -> pa.Array:
     """Row by row, the parts one after another; a plain text is in every row."""
     columns = [pa.scalar(part) if isinstance(part, str) else part for part in parts]
-    joined: list[str] = pc.binary_join_element_wise(*columns, "").to_pylist()
-    return joined
+    return pc.binary_join_element_wise(*columns, "")
+
+
+def utf8(rows: pa.Array) -> memoryview:
+    """All rows, one after another, as they lie in memory: no Python string is made of millions of them."""
+    _, offsets, data = rows.buffers()
+    if data is None or len(rows) == 0:
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)
+    return memoryview(data)[int(ends[rows.offset]) : int(ends[rows.offset + len(rows)])]
 
 
 def quoted(text: str) -> str:

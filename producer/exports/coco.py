@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from producer.atomic import atomic_file
 from producer.exports import DEFAULT_NAMES, Exported
-from producer.exports.blocks import Block, Source, join, quoted, texts
+from producer.exports.blocks import Block, Source, join, quoted, texts, utf8
 from producer.exports.coco_ids import Ids, OwnIds, TruthIds
 
 #: The dataset file's name beside the results' default name.
@@ -45,23 +47,23 @@ def dataset_path(results: Path) -> Path:
     return results.with_name(f"{results.stem}.dataset{results.suffix or '.json'}")
 
 
-def _images(block: Block, image_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[str]:
+def _images(block: Block, image_ids: npt.NDArray[np.int64]) -> pa.Array:
     """The images that were looked at: a failed one has no size, which COCO's readers need."""
     looked_at = np.flatnonzero(pc.equal(block.images["status"], "ok").to_numpy() & (image_ids >= 0))
     images = block.images.take(looked_at)
     return join(
-        *('{"id": ', texts(image_ids[looked_at]), ', "width": ', texts(images["width"])),
+        *(',\n{"id": ', texts(image_ids[looked_at]), ', "width": ', texts(images["width"])),
         *(', "height": ', texts(images["height"]), ', "file_name": '),
-        _quoted_column(images["path"].to_pylist()),
+        pa.array([quoted(path) for path in images["path"].to_pylist()], pa.string()),
         "}",
     )
 
 
 def _results(
     block: Block,
-    image_ids: np.ndarray[tuple[int], np.dtype[np.int64]],
-    category_ids: np.ndarray[tuple[int], np.dtype[np.int64]],
-) -> list[str]:
+    image_ids: npt.NDArray[np.int64],
+    category_ids: npt.NDArray[np.int64],
+) -> pa.Array:
     images = image_ids[block.owners]
     categories = category_ids[block.detections["class_id"].to_numpy()]
     known = np.flatnonzero((images >= 0) & (categories >= 0))
@@ -69,16 +71,10 @@ def _results(
     width = pc.subtract(detections["x2"], detections["x1"])
     height = pc.subtract(detections["y2"], detections["y1"])
     return join(
-        *('{"image_id": ', texts(images[known]), ', "category_id": ', texts(categories[known])),
+        *(',\n{"image_id": ', texts(images[known]), ', "category_id": ', texts(categories[known])),
         *(', "bbox": [', texts(detections["x1"]), ", ", texts(detections["y1"])),
         *(", ", texts(width), ", ", texts(height), '], "score": ', texts(detections["score"]), "}"),
     )
-
-
-def _quoted_column(values: list[str]) -> object:
-    import pyarrow as pa
-
-    return pa.array([quoted(value) for value in values], pa.string())
 
 
 class _JsonList:
@@ -88,10 +84,12 @@ class _JsonList:
         self._file = file
         self._empty = True
 
-    def extend(self, objects: list[str]) -> None:
-        if objects:
-            self._file.write(b"[\n" if self._empty else b",\n")
-            self._file.write(",\n".join(objects).encode())
+    def extend(self, objects: pa.Array) -> None:
+        """Adds objects that each begin with a comma and a new line."""
+        text = utf8(objects)
+        if text:
+            self._file.write(b"[" if self._empty else b",")
+            self._file.write(text[1:])
             self._empty = False
 
     def end(self) -> None:

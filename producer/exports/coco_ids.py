@@ -12,6 +12,15 @@ import numpy.typing as npt
 from common.errors import UsageError
 
 _UNKNOWN = -1
+#: The names of Darknet's coco.names that are not those of COCO's own annotations.
+_COCO_NAMES = {
+    "aeroplane": "airplane",
+    "diningtable": "dining table",
+    "motorbike": "motorcycle",
+    "pottedplant": "potted plant",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
 
 
 class Ids(Protocol):
@@ -58,8 +67,9 @@ class TruthIds:
         for path in self._by_path:
             self._by_name.setdefault(PurePosixPath(path).name, []).append(path)
         by_label = {name: number for number, name in self.categories}
-        self.category_ids = np.array([by_label.get(label, _UNKNOWN) for label in labels], np.int64)
-        self._unknown_labels = [label for label in labels if label not in by_label]
+        ids = [by_label.get(label, by_label.get(_COCO_NAMES.get(label, label), _UNKNOWN)) for label in labels]
+        self.category_ids = np.array(ids, np.int64)
+        self._unknown_labels = [label for label, number in zip(labels, ids, strict=True) if number == _UNKNOWN]
         if len(self._unknown_labels) == len(labels):
             names = ", ".join(list(by_label)[:5])
             raise UsageError(f"--truth {truth} has none of the detector's labels; its categories are {names}, ...")
@@ -103,7 +113,8 @@ class TruthIds:
             )
         parts = []
         if self._left_out:
-            parts.append(f"{self._left_out} images left out, not in the truth ({self._first_left_out} is the first)")
+            images = f"{self._left_out} image{'s' * (self._left_out != 1)}"
+            parts.append(f"{images} left out, not in the truth ({self._first_left_out} is the first)")
         if self._unknown_labels:
             parts.append(f"labels left out, not in the truth: {', '.join(self._unknown_labels[:5])}")
             parts[-1] += ", ..." if len(self._unknown_labels) > 5 else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from producer.atomic import atomic_file
 from producer.columns import DETECTIONS
-from producer.exports.blocks import Block, Source, join, take, texts
+from producer.exports.blocks import Block, Source, join, take, texts, utf8
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
@@ -17,18 +17,18 @@ def write(source: Source, destination: Path) -> list[Path]:
     with atomic_file(destination) as file:
         file.write((",".join(DETECTIONS.names) + "\n").encode())
         for block in source.blocks():
-            file.write("".join(_lines(block, labels)).encode())
+            file.write(_lines(block, labels))
     return [destination]
 
 
-def _lines(block: Block, labels: list[str]) -> list[str]:
+def _lines(block: Block, labels: list[str]) -> memoryview:
     detections = block.detections
     paths = take((_field(path) for path in block.images["path"].to_pylist()), block.owners)
-    columns = {"path": paths, "label": take(labels, detections["class_id"])}
+    columns = {"path": paths, "label": take(labels, detections["class_id"].to_numpy())}
     parts = []
     for name in DETECTIONS.names:
         parts += [columns[name] if name in columns else texts(detections[name]), ","]
-    return join(*parts[:-1], "\n")
+    return utf8(join(*parts[:-1], "\n"))
 
 
 def _field(text: str) -> str:

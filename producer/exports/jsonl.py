@@ -30,7 +30,8 @@ def _lines(block: Block, labels: list[str]) -> list[str]:
 
 def _objects(block: Block, labels: list[str]) -> list[str]:
     detections = block.detections
-    parts = ['{"label": ', take(labels, detections["class_id"])]
+    parts = ['{"label": ', take(labels, detections["class_id"].to_numpy())]
     for name in ("class_id", "score", "x1", "y1", "x2", "y2"):
         parts += [f', "{name}": ', texts(detections[name])]
-    return join(*parts, "}")
+    objects: list[str] = join(*parts, "}").to_pylist()
+    return objects

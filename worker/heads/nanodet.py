@@ -1,7 +1,8 @@
 """NanoDet: per stride (1, cells, classes) scores and (1, cells, 4 x bins) distance distributions in; boxes out.
 
 Method: Li et al., Generalized Focal Loss (arXiv 2006.04388), as in RangiLyu/nanodet's `gfl_head.py`: a box's
-distance from its cell's centre to each side is the mean of a distribution over the bins, in strides.
+distance from its cell's centre to each side is the mean of a distribution over the bins, in strides. A box's label
+is its best class, as in the demo of OpenCV's model zoo.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.boxes import Candidates, Floats, candidates, every_class
+from worker.boxes import Candidates, Floats, best_class, candidates
 from worker.heads.base import STRIDES, Outputs, Size, are_logits, grid
 from worker.letterbox import Pixels
 
-_PIXELS = Pixels("BGR", "stretch", pad=0, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
+#: As OpenCV's model zoo letterboxes for it; channel means and deviations of NanoDet's own configurations.
+_PIXELS = Pixels("BGR", "centre", "down", 0, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,13 @@ class NanoDet:
     def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
         levels = _levels(outputs, size)
         scores = np.concatenate([scores for scores, _ in levels])
-        rows, ids = every_class(scores, floor)
-        boxes, where = np.unique(rows, return_inverse=True)
-        bins = np.concatenate([bins for _, bins in levels])[boxes]
+        rows, ids = best_class(scores, floor)
+        bins = np.concatenate([bins for _, bins in levels])[rows]
         cells, strides = grid(size)
-        centre = (cells[boxes] + 0.5) * strides[boxes]
-        distance = _mean_bin(bins) * strides[boxes]
+        centre = (cells[rows] + 0.5) * strides[rows]
+        distance = _mean_bin(bins) * strides[rows]
         found = np.concatenate((centre - distance[:, :2], centre + distance[:, 2:]), axis=1)
-        return candidates(found[where], scores[rows, ids], ids)
+        return candidates(found, scores[rows, ids], ids)
 
 
 def _levels(outputs: Outputs, size: Size) -> list[tuple[Floats, Floats]]:

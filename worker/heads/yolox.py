@@ -1,7 +1,7 @@
 """YOLOX: (1, cells, 5 + classes), with boxes relative to their cell (raw) or already in pixels (decoded).
 
-Method: Ge et al., YOLOX (arXiv 2107.08430), and `demo_postprocess` and `multiclass_nms` of its repository
-(Apache-2.0): a box's score for a class is objectness times class score, and a box may have several labels.
+Method: Ge et al., YOLOX (arXiv 2107.08430), and `postprocess` of its repository's `yolox/utils/boxes.py`
+(Apache-2.0): a box's label is its best class, its score objectness times that class's score.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.boxes import Candidates, Floats, candidates, every_class
+from worker.boxes import Candidates, Floats, best_class, candidates
 from worker.heads.base import Outputs, Size, are_logits, corners, grid
 from worker.letterbox import Pixels
 
@@ -60,7 +60,7 @@ class Yolox:
         likely = np.flatnonzero(out[:, 4] >= floor)
         part = out[likely]
         scores = part[:, 5:] * part[:, 4:5]
-        rows, ids = every_class(scores, floor)
+        rows, ids = best_class(scores, floor)
         boxes = part[:, :4] if self.decoded else _to_pixels(part[:, :4], likely, size)
         return candidates(corners(boxes)[rows], scores[rows, ids], ids)
 

@@ -1,0 +1,1 @@
+"""Where the speed comes from: the same images through loops, threads, pools and the pipeline."""

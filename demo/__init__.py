@@ -1,0 +1,1 @@
+"""The data set of `make demo`: images with a known truth, and a run scored against it."""

@@ -1,0 +1,208 @@
+"""`producer submit` as a user types it, with nothing configured: embedded broker, local workers, real detector."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from common.errors import ItemCode
+from tests.acceptance.commands import BIN, environment, marked, only_run, producer
+from tests.unit import pictures
+
+#: What a run directory of a finished run holds, whatever else.
+OUTPUTS = (
+    "run.json",
+    "images.parquet",
+    "detections.parquet",
+    "timings.parquet",
+    "timings.json",
+    "detections.coco.json",
+    "detections.csv",
+    "preview.jpg",
+)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for number in range(6):
+        path = folder / f"{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pictures.jpeg())
+    return folder
+
+
+def test_a_folder_is_looked_at_and_everything_is_written(photos: Path, tmp_path: Path) -> None:
+    said = producer("submit", "photos", "--json", cwd=tmp_path)
+    assert said.code == 0, said.err
+    run = only_run(tmp_path)
+    assert said.json["run_id"] == run.name and Path(said.json["run_dir"]).samefile(run)
+    assert (said.json["state"], said.json["items"], said.json["ok"], said.json["failed"]) == ("done", 6, 6, 0)
+    assert said.json["images_per_s"] > 0 and len(said.json["digest"]) == 64
+    assert all((run / name).is_file() for name in OUTPUTS)
+    images = pq.read_table(run / "images.parquet").to_pylist()
+    assert [row["path"] for row in images] == ["0/0.jpg", "0/2.jpg", "0/4.jpg", "1/1.jpg", "1/3.jpg", "1/5.jpg"]
+    assert {row["status"] for row in images} == {"ok"}
+    data = json.loads((run / "run.json").read_text())
+    assert (data["state"], data["digest"]) == ("done", said.json["digest"])
+    with Image.open(run / "preview.jpg") as preview:
+        assert preview.width > 300
+    timings = json.loads((run / "timings.json").read_text())
+    assert timings["cpu_s"]["processes"] > 0
+    assert "yolox-s" in said.err, "an embedded run says what hog cannot do, and what to use instead"
+    assert "\x1b" not in said.err and "\r" not in said.err, "no control characters where there is no terminal"
+
+
+def test_one_run_takes_every_kind_of_bad_input(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    good = pictures.jpeg()
+    contents = {
+        b"a.jpg": good,
+        b"a.png": pictures.png(),
+        b"new\nline,comma\"quote'.jpg": good,
+        "\N{CAMERA} emoji.jpg".encode(): good,
+        b"not-utf8-\xff\xfe.jpg": good,
+        b"one/same.jpg": good,
+        b"two/same.jpg": good,
+        b"grey.png": pictures.encoded("PNG", mode="L"),
+        b"palette.png": pictures.encoded("PNG", mode="P"),
+        b"alpha.png": pictures.encoded("PNG", mode="RGBA"),
+        b"cmyk.jpg": pictures.encoded("JPEG", mode="CMYK"),
+        b"deep.png": pictures.deep_png(pictures.deep_scene()),
+        b"moving.gif": pictures.animation("GIF"),
+        b"moving.webp": pictures.animation("WEBP"),
+        b"turned.jpg": pictures.rotated("JPEG", 6),
+        b"x-empty.jpg": b"",
+        b"x-cut.jpg": pictures.cut(good),
+        b"x-text.jpg": b"this is not a picture\n",
+        b"x-huge.png": pictures.huge("PNG"),
+    }
+    for name, data in contents.items():
+        path = os.fsencode(folder) + b"/" + name
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - the name is bytes
+        with open(path, "wb") as file:  # noqa: PTH123
+            file.write(data)
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    said = producer("submit", "mixed", "mixed/a.jpg", "--json", cwd=tmp_path)
+    assert said.code == 3, said.err
+    run = only_run(tmp_path)
+    rows = {row["path_bytes"] or row["path"].encode(): row for row in pq.read_table(run / "images.parquet").to_pylist()}
+    assert set(rows) == set(contents), "each exactly once"
+    failed = {path: row["error_code"] for path, row in rows.items() if row["status"] == "failed"}
+    assert failed == {
+        b"x-empty.jpg": ItemCode.EMPTY,
+        b"x-cut.jpg": ItemCode.TRUNCATED,
+        b"x-text.jpg": ItemCode.NOT_AN_IMAGE,
+        b"x-huge.png": ItemCode.TOO_LARGE,
+    }
+    assert rows[b"turned.jpg"]["exif_orientation"] == 6
+    assert (rows[b"turned.jpg"]["width"], rows[b"turned.jpg"]["height"]) == (64, 48)
+    assert json.loads((run / "run.json").read_text())["listing"]["repeated"] == 1
+
+
+def test_a_file_that_vanishes_is_a_row(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "some.txt").write_text("photos/0/0.jpg\nphotos/gone.jpg\n")
+    said = producer("submit", "some.txt", "--json", cwd=tmp_path)
+    assert (said.code, said.json["errors"]) == (3, {"not_found": 1})
+
+
+def test_no_permission_is_a_row(photos: Path, tmp_path: Path) -> None:
+    (photos / "0/0.jpg").chmod(0)
+    code, answer = submit_without_root_rights(tmp_path)
+    assert (code, answer["errors"]) == (3, {"no_permission": 1})
+
+
+def submit_without_root_rights(cwd: Path) -> tuple[int, dict[str, object]]:
+    """Root may read everything; give that right up first."""
+    command = [str(BIN / "producer"), "submit", "photos", "--json"]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("running as root, and there is no setpriv to drop the right to read everything")
+        rights = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", *command]
+    done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], ["nowhere", "does not exist"]),
+        (["empty"], ["empty", "is empty"]),
+        (["texts"], ["texts", "no images"]),
+        (["photos", "--conf", "7"], ["--conf 7", "out of range"]),
+        (["photos", "--conf", "0.1", "--floor", "0.2"], ["--conf 0.1", "floor"]),
+        (["photos", "--iou", "0"], ["--iou 0", "out of range"]),
+        (["photos", "--imgsz", "640"], ["--imgsz 640", "hog"]),
+        (["photos", "--classes", "persn"], ["'persn'", "person"]),
+        (["photos", "--max-det", "0"], ["--max-det 0"]),
+        (["photos", "--format", "xml"], ["--format xml", "coco"]),
+        (["photos", "--shard-size", "0"], ["--shard-size 0", "auto"]),
+        (["photos", "--detector", "hogg"], ["hogg", "hog"]),
+        (["photos", "--detector", "missing.onnx"], ["missing.onnx"]),
+        (["photos", "--detector", "empty.onnx"], ["empty.onnx", "empty"]),
+        (["photos", "--detector", "text.onnx"], ["text.onnx"]),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
+    arguments: list[str], words: list[str], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("a")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    (tmp_path / "text.onnx").write_text("not a model")
+    said = producer("submit", *arguments, cwd=tmp_path)
+    assert said.code == 2, said.err
+    assert all(word in said.error for word in words), said.error
+    assert "Traceback" not in said.err
+    assert not list((tmp_path / "runs").glob("*")) if (tmp_path / "runs").exists() else True
+
+
+def test_results_are_filtered_again_without_a_worker(photos: Path, tmp_path: Path) -> None:
+    assert producer("submit", "photos", "--json", "--conf", "0.02", cwd=tmp_path).code == 0
+    said = producer("results", "--conf", "0.9", "--format", "jsonl", "--to", "strict.jsonl", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert len((tmp_path / "strict.jsonl").read_text().splitlines()) == 6
+    low = producer("results", "--conf", "0.001", cwd=tmp_path)
+    assert low.code == 2 and "floor" in low.error
+
+
+def test_runs_are_listed_and_found(photos: Path, tmp_path: Path) -> None:
+    assert "no runs" in producer("runs", cwd=tmp_path).err
+    first = producer("submit", "photos", "--json", "--limit", "2", "--name", "two", cwd=tmp_path).json
+    assert first["items"] == 2
+    [line] = json.loads(producer("runs", "--json", cwd=tmp_path).out)
+    assert (line["run_id"], line["state"], line["name"], line["done"]) == (first["run_id"], "done", "two", 2)
+    prefix = first["run_id"][:-3]
+    assert "done, 2/2 images" in producer("status", prefix, cwd=tmp_path).out
+    assert producer("watch", cwd=tmp_path).code == 0
+    for command in ("resume", "cancel"):
+        refused = producer(command, prefix, cwd=tmp_path)
+        assert refused.code == 2 and "done" in refused.error
+    assert "begin with" in producer("status", "1999", cwd=tmp_path).error
+
+
+def test_a_detached_run_goes_on_by_itself(photos: Path, tmp_path: Path) -> None:
+    said = producer("submit", "photos", "--detach", cwd=tmp_path)
+    assert said.code == 0, said.err
+    run = said.out.strip()
+    followed = producer("watch", run, cwd=tmp_path)
+    assert followed.code == 0, followed.err
+    assert (tmp_path / "runs" / run / "images.parquet").is_file()
+    refused = producer("submit", "nowhere", "--detach", cwd=tmp_path)
+    assert refused.code == 2 and "nowhere" in refused.error
+
+
+def test_nothing_survives_the_end(photos: Path, tmp_path: Path) -> None:
+    mark = tmp_path.name
+    assert producer("submit", "photos", cwd=tmp_path, MANYEYES_TEST_MARK=mark).code == 0
+    assert marked(mark) == []

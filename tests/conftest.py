@@ -1,0 +1,71 @@
+"""What every test may ask for: a real broker, clean. And what every test owes: no process is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from common.broker import connect
+from producer import valkey
+
+#: In the environment of every process that a test starts, so that the forgotten ones can be found.
+MARKER = "MANYEYES_TEST_SUITE"
+#: Seconds. A process that was told to end may take this long; others are forgotten ones.
+ENDING_S = 2.0
+
+_suite = uuid.uuid4().hex
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ[MARKER] = _suite
+    # Whoever runs the tests may have a broker of their own: the tests must not find it.
+    for name in ("MANYEYES_BROKER_URL", "CELERY_BROKER_URL"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real Valkey, one for all tests, started as the embedded broker is."""
+    address = valkey.Address.new()
+    server = valkey.start(valkey.server_path(), address, tmp_path_factory.mktemp("broker") / "broker.log")
+    try:
+        yield address.url
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(address.folder)
+
+
+@pytest.fixture
+def redis_url(broker: str) -> str:
+    """The same, and nothing in it."""
+    with connect(broker) as client:
+        client.flushall()
+    return broker
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the suite for processes that outlived it, after the fixtures' own ending."""
+    _, left = psutil.wait_procs(_started_by_tests(), timeout=ENDING_S)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            command = " ".join(process.cmdline()) or process.name()
+            print(f"\nERROR: the tests left a process behind: {process.pid} {command}")
+            process.kill()
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _started_by_tests() -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(MARKER) == _suite:
+                found.append(process)
+    return found

@@ -1,0 +1,79 @@
+"""The hard images and the rotated ones beside the checkout: an image or an ItemError for each, as its table says."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.datasets import fetch
+from common.errors import ItemCode, ItemError
+from common.limits import DEFAULT_MAX_PIXELS
+from worker.images import decode
+
+SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
+HARD = SHARED / "data" / "hard-images"
+ROTATED = SHARED / "data" / "exif-orientation"
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data beside the checkout"),
+]
+
+#: What plain OpenCV decodes and we do not: no end mark, or a header whose size could not be checked.
+STRICTER = {
+    "jpeg-decoder/8a9cc8eeed66aeb423a91c44111d9450.jpg",
+    "jpeg-decoder/a7326ba8f3f4559991126474dd30083d.jpg",
+    "pillow/badheadersize.bmp",
+    "pillow/png_decompression_dos.png",
+    "pillow/unknown_compression_method.png",
+}
+
+
+def outcome(root: Path, path: str) -> ItemCode | tuple[int, ...]:
+    try:
+        image, header = decode(fetch(os.fsencode(root), os.fsencode(path)), DEFAULT_MAX_PIXELS)
+    except ItemError as error:
+        return error.code
+    assert image.dtype == np.uint8 and image.shape == (header.height, header.width, 3)
+    return image.shape
+
+
+def test_every_hard_image_is_an_image_or_an_item_error():
+    with (HARD / "MANIFEST.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    outcomes = {row["path"]: outcome(HARD, row["path"]) for row in rows}
+
+    decoded = {path for path, found in outcomes.items() if isinstance(found, tuple)}
+    by_opencv = {row["path"] for row in rows if "x3 uint8" in row["cv2.imdecode(IMREAD_COLOR)"]}
+    assert by_opencv - decoded == STRICTER
+    assert decoded - by_opencv == set()
+    assert outcomes["jpeg-decoder/empty.jpg"] is ItemCode.EMPTY
+    assert outcomes["fuzzdb/lottapixel.jpg"] is ItemCode.TOO_LARGE
+    assert outcomes["pillow/truncated_jpeg.jpg"] is ItemCode.TRUNCATED
+    assert outcomes["pillow/hopper.ico"] is ItemCode.UNSUPPORTED
+    assert outcomes["pngsuite/xdtn0g01.png"] is ItemCode.CORRUPT
+
+
+@pytest.mark.parametrize("picture", ["Landscape", "Portrait"])
+def test_eight_orientations_of_a_photograph(picture):
+    images = []
+    for orientation in range(9):
+        data = fetch(os.fsencode(ROTATED), f"{picture}_{orientation}.jpg".encode())
+        image, header = decode(data, DEFAULT_MAX_PIXELS)
+        assert header.exif_orientation in (orientation, None)
+        images.append(image.astype(int))
+    for image in images[1:]:
+        assert image.shape == images[0].shape
+        assert np.abs(image - images[1]).mean() < 6
+
+
+def test_satellite_bands_are_refused_with_their_number():
+    path = next((SHARED / "data" / "eurosat-ms").rglob("*.tif"))
+    with pytest.raises(ItemError, match="13 bands of 16 bits") as caught:
+        decode(path.read_bytes(), DEFAULT_MAX_PIXELS)
+    assert caught.value.code is ItemCode.UNSUPPORTED

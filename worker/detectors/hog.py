@@ -1,0 +1,136 @@
+"""`hog`: OpenCV's pedestrian detector, with nothing to download. Standing people of 96 pixels and more."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from common.detector_info import DetectorInfo
+from common.errors import UsageError
+from worker import boxes
+from worker.detectors import files
+from worker.detectors.base import Detections, DetectOptions, Image, ModelSource
+from worker.detectors.engine import instruction_set
+
+#: Pixels. Larger images are scaled down to this longer side first: time grows with the area.
+MAX_SIDE = 640
+#: (height, width) of the window that the support vector machine was trained on. OpenCV corrupts memory on some
+#: images that are smaller, so those have no detections.
+WINDOW = (128, 64)
+_STRIDE = (8, 8)
+_PADDING = (16, 16)
+_SCALE_STEP = 1.05
+#: Margins m become scores 1 / (1 + exp(-SLOPE (m - MIDDLE))), Platt's form (1999), set from the share of true
+#: boxes by margin on every 20th frame of OpenCV's vtest.avi: a third at 0.25, three quarters at 0.6, all at 1.5.
+SLOPE = 3.0
+MIDDLE = 0.6
+#: The margin whose score is 0.01: windows under it are not even reported.
+LEAST_MARGIN = -0.93
+#: The person in a window, as fractions of its width and height: the training windows have a margin all round.
+_PERSON = (0.18, 0.10, 0.82, 0.90)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scaled:
+    """`pixels` is the image with its longer side at most MAX_SIDE, `scale` its pixels per image pixel."""
+
+    pixels: Image
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Windows:
+    """(n, 4) x y width height in pixels of the scaled image, and (n,) margins."""
+
+    rectangles: npt.NDArray[np.float32]
+    margins: npt.NDArray[np.float32]
+    scale: float
+
+
+class HogDetector:
+    """Histograms of oriented gradients (Dalal and Triggs, CVPR 2005), every window on its own, our suppression."""
+
+    def __init__(self, info: DetectorInfo, machine: npt.NDArray[np.float32]) -> None:
+        self.info = info
+        self._hog = cv2.HOGDescriptor()
+        self._hog.setSVMDetector(machine)
+
+    def preprocess(self, image: Image, options: DetectOptions) -> _Scaled:
+        if options.imgsz is not None:
+            raise UsageError("hog takes images as they are; leave out --imgsz")
+        longer = max(image.shape[:2])
+        if longer <= MAX_SIDE:
+            return _Scaled(image, 1.0)
+        scale = MAX_SIDE / longer
+        size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+        return _Scaled(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale)
+
+    def infer(self, prepared: _Scaled) -> _Windows:
+        height, width = prepared.pixels.shape[:2]
+        found: Sequence[Any] = ()
+        margins: Sequence[Any] = ()
+        if height >= WINDOW[0] and width >= WINDOW[1]:
+            found, margins = self._hog.detectMultiScale(
+                prepared.pixels,
+                hitThreshold=LEAST_MARGIN,
+                winStride=_STRIDE,
+                padding=_PADDING,
+                scale=_SCALE_STEP,
+                groupThreshold=0,
+            )
+        return _Windows(
+            np.asarray(found, np.float32).reshape(-1, 4),
+            np.asarray(margins, np.float32).reshape(-1),
+            prepared.scale,
+        )
+
+    def postprocess(self, raw: _Windows, image: Image, options: DetectOptions) -> Detections:
+        origin, size = raw.rectangles[:, :2], raw.rectangles[:, 2:]
+        left_top, right_bottom = np.array(_PERSON, np.float32).reshape(2, 2)
+        corners = np.concatenate((origin + left_top * size, origin + right_bottom * size), axis=1)
+        scores = 1 / (1 + np.exp(-SLOPE * (raw.margins - MIDDLE)))
+        ids = np.zeros(len(scores), np.intp)
+        found = boxes.suppress(boxes.candidates(corners / raw.scale, scores, ids), options.iou, options.floor)
+        return boxes.finish(found, image.shape[0], image.shape[1])
+
+
+class HogFamily:
+    suffixes: tuple[str, ...] = ()
+
+    def load(self, source: ModelSource) -> HogDetector:
+        files.refuse(source, head=True, labels=True)
+        machine = np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32)
+        info = DetectorInfo(
+            name=source.name,
+            family="hog",
+            head="hog",
+            weights_sha256=hashlib.sha256(machine.tobytes()).hexdigest(),
+            labels=("person",),
+            input_size=None,
+            flexible_input=False,
+            iou_adjustable=True,
+            refilterable=True,
+            default_conf=0.4,
+            default_iou=0.3,
+            preprocessing=(
+                f"BGR, longer side at most {MAX_SIDE}, stride {_STRIDE}, padding {_PADDING}, step {_SCALE_STEP}, "
+                f"margins from {LEAST_MARGIN}, score slope {SLOPE} middle {MIDDLE}, person {_PERSON}"
+            ),
+            caution=(
+                "hog sees only whole, upright people of about a sixth of the picture's longer side and more, and "
+                "takes many things for people; for real photographs use --detector yolox-s"
+            ),
+            engine="opencv",
+            engine_version=cv2.__version__,
+            instruction_set=instruction_set(),
+        )
+        return HogDetector(info, machine)
+
+
+family = HogFamily()
