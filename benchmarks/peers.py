@@ -6,6 +6,7 @@ A command of its own: `python -m benchmarks.peers DETECTOR FOLDER PROCESSES REPO
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,7 +60,22 @@ def detect(detector: str, paths: Sequence[Path], processes: int, to: Path) -> No
     """One actor a core, and files in `to`."""
     import ray
 
-    ray.init(num_cpus=processes, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False)
+    # In /tmp, since a socket's path is at most 107 bytes, and Ray makes a long one of it.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            num_cpus=processes,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            _temp_dir=folder,
+        )
+        _map(detector, paths, processes, to)
+        ray.shutdown()
+
+
+def _map(detector: str, paths: Sequence[Path], processes: int, to: Path) -> None:
+    import ray
+
     ray.data.from_items([str(path) for path in paths]).map_batches(
         DetectActor,
         fn_constructor_args=(detector,),

@@ -80,7 +80,7 @@ def _ratio(variant: str, base: str, rounds: Sequence[Round]) -> float | None:
 
 
 def table(comparison: Comparison) -> Table:
-    rounds = len(comparison.rounds)
+    """Each row of `comparison`, the pipeline's in bold."""
     title = f"{comparison.detector}: {comparison.boxes:,} boxes"
     shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
     shown.add_column("variant", no_wrap=True)
@@ -93,7 +93,7 @@ def table(comparison: Comparison) -> Table:
             row.variant,
             f"{row.images:,}",
             f"{row.images_per_s:.1f}",
-            f"{row.slowest:.1f}-{row.fastest:.1f}" if rounds > 1 else "",
+            f"{row.slowest:.1f}-{row.fastest:.1f}",
             _number(row.to_sequential),
             _number(row.to_per_call),
             _number(row.to_ideal),

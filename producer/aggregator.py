@@ -39,6 +39,8 @@ class Outcome:
     seconds: float
     images_per_s: float
     digest: str
+    #: What the user should know of the exports, a line each.
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,11 +86,12 @@ def assemble(
     rundir: RunDir, spec: Spec, data: tuple[Manifest, Journal], facts: RunFacts, state: RunState, outputs: Outputs
 ) -> Outcome:
     """Write everything, `run.json` with its final state last: the marker by which a run is known to be whole."""
-    folder = rundir.path
+    folder, begun = rundir.path, time.monotonic()
     summary = tables.write_tables(rows(*data), spec, folder)
+    notices = []
     for name in outputs.formats:
         truth = Path(outputs.truth) if outputs.truth and name == "coco" else None
-        export(name, folder, spec, View.of(spec), truth=truth)
+        notices.append(export(name, folder, spec, View.of(spec), truth=truth).notice)
     preview.write_preview(folder, spec, spec.root.encode(errors="surrogateescape"), folder / "preview.jpg")
     write_timings(folder, facts)
     outcome = Outcome(
@@ -101,9 +104,10 @@ def assemble(
         pending=summary.pending,
         detections=summary.detections,
         errors=summary.errors,
-        seconds=round(facts.wall_s, 3),
+        seconds=round(facts.wall_s + time.monotonic() - begun, 3),
         images_per_s=round(facts.images_per_s, 3),
         digest=summary.digest,
+        notices=tuple(filter(None, notices)),
     )
     rundir.write(
         {

@@ -51,20 +51,23 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         str, typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; `producer detectors` lists names.")
     ] = "hog",
     conf: Annotated[
-        float | None, typer.Option(envvar="MANYEYES_CONF", help="Least score shown. [the detector's]")
+        float | None, typer.Option(envvar="MANYEYES_CONF", help="Least score shown. (default: the detector's)")
     ] = None,
     iou: Annotated[
-        float | None, typer.Option(envvar="MANYEYES_IOU", help="Overlap at which the lesser box goes. [the detector's]")
+        float | None,
+        typer.Option(envvar="MANYEYES_IOU", help="Overlap at which the lesser box goes. (default: the detector's)"),
     ] = None,
     imgsz: Annotated[
-        str | None, typer.Option(envvar="MANYEYES_IMGSZ", help="640, or HEIGHTxWIDTH. [the model's]")
+        str | None, typer.Option(envvar="MANYEYES_IMGSZ", help="640, or HEIGHTxWIDTH. (default: the model's)")
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(envvar="MANYEYES_CLASSES", help="person,car or 0,2: only these are shown. [all]")
+        str | None,
+        typer.Option(envvar="MANYEYES_CLASSES", help="person,car or 0,2: only these are shown. (default: all)"),
     ] = None,
     max_det: Annotated[int, typer.Option(envvar="MANYEYES_MAX_DET", help="Boxes shown an image, at most.")] = 300,
     floor: Annotated[
-        float | None, typer.Option(envvar="MANYEYES_FLOOR", help="Least score stored, for `results --conf`. [0.01]")
+        float | None,
+        typer.Option(envvar="MANYEYES_FLOOR", help="Least score stored, for `results --conf`. (default: 0.01)"),
     ] = None,
     max_pixels: Annotated[
         int, typer.Option(envvar="MANYEYES_MAX_PIXELS", help="Larger images fail before they are decoded.")
@@ -73,7 +76,10 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     output: Output = RUNS,
     name: Annotated[str | None, typer.Option(envvar="MANYEYES_NAME", help="A name for people.")] = None,
     formats: Annotated[
-        str, typer.Option("--format", envvar="MANYEYES_FORMAT", help="Of coco,csv,jsonl,yolo,voc.")
+        str,
+        typer.Option(
+            "--format", envvar="MANYEYES_FORMAT", help="What to write at the end, of coco,csv,jsonl,yolo,voc."
+        ),
     ] = "coco,csv",
     truth: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use.")
@@ -92,7 +98,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
     ] = "auto",
     broker: Broker = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Go on in the background; print the run's id.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", envvar="MANYEYES_DETACH", help="Go on in the background; print the run's id.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Detect objects in a dataset: run it to the end, and write tables, exports and a preview."""
@@ -166,14 +174,25 @@ def cancel(run: Run = "latest", output: Output = RUNS) -> None:
 
 
 @cli.command(epilog=show.RESULTS_EXAMPLES)
-def results(
+def results(  # noqa: PLR0913, PLR0917 - each is one option
     run: Run = "latest",
-    conf: Annotated[float | None, typer.Option(help="Least score shown. [the run's]")] = None,
-    classes: Annotated[str | None, typer.Option(help="person,car or 0,2. [the run's]")] = None,
-    max_det: Annotated[int | None, typer.Option(min=1, help="Boxes an image, at most. [the run's]")] = None,
-    format: Annotated[str, typer.Option(help="coco, csv, jsonl, yolo or voc.")] = "csv",
-    to: Annotated[Path | None, typer.Option(help="A file, or a folder for yolo and voc. [in the run's folder]")] = None,
-    truth: Annotated[Path | None, typer.Option(help="A COCO file whose image and category ids to use.")] = None,
+    conf: Annotated[
+        float | None, typer.Option(envvar="MANYEYES_CONF", help="Least score shown. (default: the run's)")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(envvar="MANYEYES_CLASSES", help="person,car or 0,2. (default: the run's)")
+    ] = None,
+    max_det: Annotated[
+        int | None, typer.Option(envvar="MANYEYES_MAX_DET", min=1, help="Boxes an image, at most. (default: the run's)")
+    ] = None,
+    format: Annotated[str, typer.Option(envvar="MANYEYES_FORMAT", help="coco, csv, jsonl, yolo or voc.")] = "csv",
+    to: Annotated[
+        Path | None,
+        typer.Option(envvar="MANYEYES_TO", help="A file, or a folder for yolo and voc. (default: in the run's folder)"),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use.")
+    ] = None,
     output: Output = RUNS,
 ) -> None:
     """Write a finished run's detections again: another threshold, other classes, another format. No worker needed."""

@@ -24,7 +24,7 @@ def start(arguments: list[str], as_json: bool) -> int:
             stderr=log,
             start_new_session=True,
             pass_fds=(write,),
-            env={**os.environ, "MANYEYES_REPORT_FD": str(write)},
+            env={**os.environ, "MANYEYES_DETACH": "0", "MANYEYES_REPORT_FD": str(write)},
         )
         os.close(write)
         with os.fdopen(read) as answer:

@@ -78,8 +78,7 @@ class Heading:
 def load(path: bytes) -> Picture | None:
     """Reads an image, upright, no larger than a tile needs; None if it is gone or broken."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as file:
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
             size = file.size
             orientation = file.getexif().get(0x0112, 1)
             # JPEG alone: decodes at a half, quarter or eighth of the size, which is several times faster.
@@ -88,7 +87,7 @@ def load(path: bytes) -> Picture | None:
             image.thumbnail((max(WIDTH, HEIGHT), max(WIDTH, HEIGHT)), Image.Resampling.LANCZOS, reducing_gap=2.0)
             image.getexif()[0x0112] = orientation
             image = ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError):
+    except Exception:  # Pillow's formats raise whatever their parsing runs into; a preview stops no run.
         return None
     upright = (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
     scale = min(WIDTH / upright[0], HEIGHT / upright[1])

@@ -23,14 +23,22 @@ if TYPE_CHECKING:
     from producer.aggregator import Outcome
     from producer.submit import Talk
 
-SUBMIT_EXAMPLES = """Examples:\n\n
-producer submit photos/\n\n
-producer submit photos/ --detector best.onnx --conf 0.4 --output results/\n\n
-producer submit 'photos/**/*.jpg' more.txt --classes person --format coco,yolo\n\n
-MANYEYES_BROKER_URL=redis://head:6379/0 producer submit photos/ --detector yolox-s"""
-RESULTS_EXAMPLES = """Examples:\n\n
-producer results --conf 0.6 --format coco --to strict.json\n\n
-producer results 20261121-1055 --classes person --format yolo --to labels/"""
+SUBMIT_EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer submit photos/",
+        "producer submit photos/ --detector best.onnx --conf 0.4 --output results/",
+        "producer submit 'photos/**/*.jpg' more.txt --classes person --format coco,yolo",
+        "MANYEYES_BROKER_URL=redis://head:6379/0 producer submit photos/ --detector yolox-s",
+    )
+)
+RESULTS_EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer results --conf 0.6 --format coco --to strict.json",
+        "producer results 20261121-1055 --classes person --format yolo --to labels/",
+    )
+)
 #: Seconds between looks of `watch` at a run's progress.
 _LOOK_S = 0.5
 
@@ -79,10 +87,11 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
         if not (rundir.path / "run.json").exists():
             say("interrupted before the run began; nothing is left of it")
         else:
-            say(
-                f"interrupted; what is done is kept. To go on:  producer resume {rundir.run} --output {rundir.path.parent}"
-            )
+            again = f"producer resume {rundir.run} --output {rundir.path.parent}"
+            say(f"interrupted; what is done is kept. To go on:  {again}")
         return ExitCode.INTERRUPTED
+    for notice in outcome.notices:
+        say(notice)
     if as_json:
         print(json.dumps(outcome.to_json()))
     else:

@@ -83,7 +83,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
             _preload()
             detector = cluster.detector()
             if detector.caution and cluster.local is not None:
-                talk.say(f"note: {detector.name}: {detector.caution}")
+                talk.say(f"note: {detector.caution}")
             root = dataset.root.decode(errors="surrogateescape")
             spec = build_spec(request.choices, detector, dataset.paths, root)
             facts = _facts(request, detector)

@@ -43,7 +43,7 @@ def test_a_folder_is_looked_at_and_everything_is_written(photos: Path, tmp_path:
     said = producer("submit", "photos", "--json", cwd=tmp_path)
     assert said.code == 0, said.err
     run = only_run(tmp_path)
-    assert said.json["run_id"] == run.name and Path(said.json["run_dir"]).samefile(run)
+    assert said.json["run_id"] == run.name and (tmp_path / said.json["run_dir"]).samefile(run)
     assert (said.json["state"], said.json["items"], said.json["ok"], said.json["failed"]) == ("done", 6, 6, 0)
     assert said.json["images_per_s"] > 0 and len(said.json["digest"]) == 64
     assert all((run / name).is_file() for name in OUTPUTS)

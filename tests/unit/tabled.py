@@ -48,7 +48,9 @@ def ok(item: int, path: bytes, *detections: Detection, size: tuple[int, int] = (
 
 
 def failed(item: int, path: bytes, code: ItemCode = ItemCode.TRUNCATED, text: str = "cut short") -> ItemRow:
-    return ItemRow(item, path, ItemRecord(bytes=7, error_code=code, error=text), found(), "0:0+9", 1, "host", 100)
+    # A file that is cut short has a size all the same: from its header.
+    record = ItemRecord(bytes=7, width=640, height=480, error_code=code, error=text)
+    return ItemRow(item, path, record, found(), "0:0+9", 1, "host", 100)
 
 
 def pending(item: int, path: bytes) -> ItemRow:

@@ -65,9 +65,20 @@ def test_twelve_images_with_detections_from_all_over_the_dataset(
     assert max(np.diff([0, *shown, 60])) < 12, "spread over the dataset"
 
 
+def test_those_with_detections_come_before_those_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    for item in range(30):
+        name = b"%02d.png" % item
+        photo(tmp_path / "images", name)
+        rows.append(ok(item, name, *[(0, 0.5, 5, 5, 50, 50)] * (item >= 20)))
+    run(tmp_path / "run", rows)
+    counts = [len(tile.boxes) for tile in tiles(tmp_path / "run", tmp_path / "images", monkeypatch)]
+    assert counts == [0, 0] + [1] * 10, "all ten, and two to fill the sheet, in the dataset's order"
+
+
 def test_gone_broken_and_failed_images_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = tmp_path / "images"
-    for name in (b"a.png", b"d.png", b"e\xff.png"):
+    for name in (b"a.png", b"d.png", b"e\xff.png", b"huge.png"):
         photo(images, name)
     (images / "broken.png").write_bytes(pictures.png()[:60])
     found = (0, 0.9, 5, 5, 50, 50)

@@ -48,7 +48,8 @@ def test_each_state_of_an_item_becomes_a_row(tmp_path: Path) -> None:
     assert [row["detections"] for row in images] == [2, 0, 0, 0, 0]
     best = [None if row["max_score"] is None else round(row["max_score"], 6) for row in images]
     assert best == [0.9, None, None, None, 0.1], "the best of all rows, also under conf"
-    assert (images[2]["error_code"], images[2]["error"], images[2]["width"]) == ("empty", "no bytes", None)
+    assert (images[2]["error_code"], images[2]["error"], images[2]["bytes"]) == ("empty", "no bytes", 7)
+    assert (images[2]["content_sha256"], images[3]["bytes"], images[3]["width"]) == (None, None, None)
     assert (images[0]["bytes"], images[0]["content_sha256"], images[0]["width"]) == (1000, "0" * 64, 640)
     stored = pq.read_table(tmp_path / DETECTIONS_FILE).to_pylist()
     assert [(row["item"], row["path"], row["label"]) for row in stored] == [
@@ -105,15 +106,27 @@ def test_the_digest_is_of_values_not_of_their_encoding(tmp_path: Path) -> None:
     assert table_digest(tmp_path) == summary.digest
 
 
-@pytest.mark.parametrize("column", ["path", "width", "status", "max_score"])
-def test_the_digest_sees_every_value(tmp_path: Path, column: str) -> None:
-    summary = run(tmp_path, many(5, 3))
-    table = pq.read_table(tmp_path / IMAGES_FILE)
-    values = table[column].to_pylist()
-    values[2] = None if values[2] is not None else 0
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        (IMAGES_FILE, "path", "d/000009.jpg"),
+        (IMAGES_FILE, "path_bytes", b"d/000002.jpg"),
+        (IMAGES_FILE, "width", 641),
+        (IMAGES_FILE, "width", None),
+        (IMAGES_FILE, "exif_orientation", 0),
+        (DETECTIONS_FILE, "label", "cat!"),
+        (DETECTIONS_FILE, "score", 0.123),
+        (DETECTIONS_FILE, "y2", 1e-7),
+    ],
+)
+def test_the_digest_sees_every_value(tmp_path: Path, name: str, column: str, value: object) -> None:
+    summary = run(tmp_path, many(5, 3, seed=1))
+    table = pq.read_table(tmp_path / name)
+    values = [*table[column].to_pylist()[:-1], value]
+    assert values != table[column].to_pylist()
     field = table.schema.field(column).with_nullable(True)
     changed = table.set_column(table.schema.get_field_index(column), field, pa.array(values, field.type))
-    pq.write_table(changed, tmp_path / IMAGES_FILE)
+    pq.write_table(changed, tmp_path / name)
     assert table_digest(tmp_path) != summary.digest
 
 

@@ -64,6 +64,12 @@ def grid(size: Size) -> tuple[Floats, Floats]:
     return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
 
+def are_anchors(count: int, columns: int, size: Size) -> bool:
+    """Whether an axis of `count` can be that of the anchors, and one of `columns` that of a box's values."""
+    cells = len(grid(size)[0])
+    return count > columns or count in (cells, 3 * cells)
+
+
 def corners(boxes: Floats) -> Floats:
     """(n, 4) centre x, centre y, width, height to x1 y1 x2 y2."""
     half = boxes[:, 2:] / 2

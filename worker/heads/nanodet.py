@@ -72,7 +72,7 @@ def _levels(outputs: Outputs, size: Size) -> list[tuple[Floats, Floats]]:
 
 def _mean_bin(bins: Floats) -> Floats:
     """(n, 4 x bins) logits to (n, 4) expected bins."""
-    logits = bins.reshape(len(bins), 4, -1)
+    logits = bins.reshape(-1, 4, bins.shape[1] // 4)
     weights = np.exp(logits - logits.max(axis=2, keepdims=True))
     mean: Floats = (weights @ np.arange(logits.shape[2], dtype=np.float32)) / weights.sum(axis=2)
     return mean

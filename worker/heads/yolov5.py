@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.boxes import Candidates, best_class, candidates
-from worker.heads.base import Outputs, Size, are_logits, corners, grid
+from worker.heads.base import Outputs, Size, are_anchors, are_logits, corners, grid
 from worker.heads.ultralytics import PIXELS
 from worker.letterbox import Pixels
 
@@ -28,7 +28,7 @@ class Yolov5:
         if len(outputs) != 1 or outputs[0].ndim != 3:
             return False
         batch, anchors, columns = outputs[0].shape
-        return bool(batch == 1 and columns >= 6 and anchors > columns)
+        return bool(batch == 1 and columns >= 6 and are_anchors(anchors, columns, size))
 
     def fits(self, outputs: Outputs, size: Size) -> bool:
         out = outputs[0][0]

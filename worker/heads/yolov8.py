@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.boxes import Candidates, candidates
-from worker.heads.base import Outputs, Size, are_logits, corners, grid
+from worker.heads.base import Outputs, Size, are_anchors, are_logits, corners, grid
 from worker.heads.ultralytics import PIXELS
 from worker.letterbox import Pixels
 
@@ -27,7 +27,7 @@ class Yolov8:
         if len(outputs) != 1 or outputs[0].ndim != 3:
             return False
         batch, rows, anchors = outputs[0].shape
-        return bool(batch == 1 and rows >= 5 and anchors > rows)
+        return bool(batch == 1 and rows >= 5 and are_anchors(anchors, rows, size))
 
     def fits(self, outputs: Outputs, size: Size) -> bool:
         out = outputs[0][0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.boxes import Candidates, Floats, best_class, candidates
-from worker.heads.base import Outputs, Size, are_logits, corners, grid
+from worker.heads.base import Outputs, Size, are_anchors, are_logits, corners, grid
 from worker.letterbox import Pixels
 
 _PIXELS = Pixels("BGR", "corner", "down")
@@ -35,10 +35,10 @@ class Yolox:
         if len(outputs) != 1 or outputs[0].ndim != 3:
             return False
         batch, anchors, columns = outputs[0].shape
-        if batch != 1 or columns < 6 or anchors <= columns:
+        if batch != 1 or columns < 6 or not are_anchors(anchors, columns, size):
             return False
         # Boxes in pixels need no grid.
-        return self.decoded or anchors == len(grid(size)[0])
+        return self.decoded or bool(anchors == len(grid(size)[0]))
 
     def fits(self, outputs: Outputs, size: Size) -> bool:
         out = outputs[0][0]
