@@ -20,14 +20,16 @@ _WIDTH, _HEAD, _BAR = 4.6, 1.5, 0.42
 
 
 def draw(comparisons: Sequence[Comparison], caption: str, path: Path) -> None:
-    """A PNG. Bars from the slowest detector's panel to the fastest's are not on one scale: each has its own axis."""
+    """A PNG. Each panel has a scale of its own, and the spread of its rounds where there are several."""
     bars = max(len(comparison.rows) for comparison in comparisons)
     with mpl.rc_context({"font.size": 10, "text.color": _INK, "axes.labelcolor": _INK, "ytick.color": _INK}):
         figure = Figure((_WIDTH * len(comparisons) + 0.8, _HEAD + _BAR * bars), layout="constrained")
         panels = figure.subplots(1, len(comparisons), squeeze=False)[0]
         for panel, comparison in zip(panels, comparisons, strict=True):
             _panel(panel, comparison)
-        figure.suptitle("Images per second, steady state", x=0.01, ha="left", fontsize=14, fontweight="bold")
+        figure.suptitle(
+            "Images per second, steady state, and times sequential", x=0.01, ha="left", fontsize=14, fontweight="bold"
+        )
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="#6b7783")
         figure.savefig(path, dpi=150)
 
@@ -36,8 +38,9 @@ def _panel(panel: Axes, comparison: Comparison) -> None:
     rows = comparison.rows[::-1]
     names, speeds = [row.variant for row in rows], [row.images_per_s for row in rows]
     panel.barh(names, speeds, height=0.68, color=[_COLOURS.get(name, _OTHERS) for name in names])
-    spread = [[row.images_per_s - row.slowest for row in rows], [row.fastest - row.images_per_s for row in rows]]
-    panel.errorbar(speeds, names, xerr=spread, fmt="none", ecolor=_INK, elinewidth=1, capsize=2)
+    if len(comparison.rounds) > 1:
+        spread = [[row.images_per_s - row.slowest for row in rows], [row.fastest - row.images_per_s for row in rows]]
+        panel.errorbar(speeds, names, xerr=spread, fmt="none", ecolor=_INK, elinewidth=1, capsize=2)
     for row in rows:
         times = "" if row.to_sequential is None else f"   {row.to_sequential:.2f}x"
         panel.annotate(

@@ -12,14 +12,10 @@ width={side}
 height={side}
 channels=3
 
-[maxpool]
-size=8
-stride=8
-
 [convolutional]
 filters=7
-size=1
-stride=1
+size=8
+stride=8
 pad=0
 activation=linear
 
@@ -38,9 +34,10 @@ def save(folder: Path, *, name: str = "made", section: str = "yolo", side: int =
     cfg.write_text(CFG.format(section=section, side=side, extra=YOLO if section == "yolo" else REGION))
     biases = np.array([0, 0, 0, 0, -4, -4, -4], np.float32)
     # Rows: x, y, width, height, objectness, class 0, class 1; columns: red, green, blue.
-    kernel = np.zeros((7, 3), np.float32)
-    kernel[4] = 8, 0, 8
-    kernel[5, 0] = kernel[6, 2] = 8
+    weights = np.zeros((7, 3), np.float32)
+    weights[4] = 8, 0, 8
+    weights[5, 0] = weights[6, 2] = 8
+    kernel = np.broadcast_to(weights[..., None, None] / 64, (7, 3, 8, 8))
     header = struct.pack("<iiiq", 0, 2, 0, 0)
     cfg.with_suffix(".weights").write_bytes(header + biases.tobytes() + kernel.tobytes())
     return cfg

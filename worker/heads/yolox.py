@@ -14,6 +14,8 @@ from worker.boxes import Candidates, Floats, best_class, candidates
 from worker.heads.base import Outputs, Size, are_anchors, are_logits, corners, grid
 from worker.letterbox import Pixels
 
+#: Cells. How far from its cell the centre of a box is at the most, on average; 0.5 to 2 in trained networks.
+_NEAR = 8.0
 _PIXELS = Pixels("BGR", "corner", "down")
 
 
@@ -48,8 +50,9 @@ class Yolox:
             return False
         raw = np.abs(out[:, :2] - 0.5).mean()
         decoded = np.abs(out[:, :2] / strides - cells - 0.5).mean()
-        # A box lies near its cell in the one reading, and far from it in the other.
-        return bool(decoded < raw / 2) if self.decoded else bool(raw < decoded / 2)
+        # In cells: a box's centre lies near its cell in the right reading, and far from it in the wrong one.
+        right, wrong = (decoded, raw) if self.decoded else (raw, decoded)
+        return bool(right < min(_NEAR, wrong / 2))
 
     def classes(self, outputs: Outputs) -> int:
         return int(outputs[0].shape[2]) - 5

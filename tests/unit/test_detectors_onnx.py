@@ -1,0 +1,161 @@
+"""ONNX files: broken ones, labels, sizes, and how the engine is set up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, save
+
+from common.errors import ModelError, UsageError
+from tests.unit import onnx_graphs
+from worker.detectors.base import DetectOptions, Image, ModelSource
+from worker.detectors.labels import COCO
+from worker.detectors.onnx import OnnxDetector, family
+
+THREE = "{0: 'cat', 1: 'dog', 2: 'hen'}"
+
+
+def load(path: Path, labels: Path | None = None) -> OnnxDetector:
+    return family.load(ModelSource("made", path, None, labels))
+
+
+def white(height: int = 96, width: int = 128) -> Image:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.99])
+def test_a_file_that_is_cut_short_is_refused(share: float, tmp_path: Path) -> None:
+    data = onnx_graphs.yolov8(tmp_path / "whole.onnx", classes=80).read_bytes()
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ModelError, match="not a") as raised:
+        load(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.onnx"
+    path.write_text("not a model\n" * 100)
+    with pytest.raises(ModelError, match="not a whole ONNX model"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        (TensorProto.FLOAT, [1, 10]),
+        (TensorProto.INT64, [1, 3, 64, 64]),
+        (TensorProto.FLOAT, [8, 3, 64, 64]),
+        (TensorProto.FLOAT, [1, 1, 64, 64]),
+    ],
+)
+def test_an_input_that_is_not_one_picture_is_refused(kind: int, shape: list[int], tmp_path: Path) -> None:
+    node = helper.make_node("Identity", ["x"], ["y"])
+    ends = [helper.make_tensor_value_info(name, kind, shape) for name in ("x", "y")]
+    graph = helper.make_graph([node], "odd", ends[:1], ends[1:])
+    path = tmp_path / "odd.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    with pytest.raises(ModelError, match=r"not a detector: it takes|export it with batch 1"):
+        load(path)
+
+
+def test_80_classes_mean_coco(tmp_path: Path) -> None:
+    assert load(onnx_graphs.yolox(tmp_path / "m.onnx", classes=80)).info.labels == COCO
+    assert (len(COCO), COCO[0], COCO[-1]) == (80, "person", "toothbrush")
+
+
+def test_labels_are_the_users_then_the_models_own_then_a_file_beside_it_then_numbers(tmp_path: Path) -> None:
+    plain = onnx_graphs.yolov8(tmp_path / "m.onnx")
+    assert load(plain).info.labels == ("class_0", "class_1", "class_2")
+    (tmp_path / "m.txt").write_text("\ufeffa\nb\n\nc \n", "utf-8")
+    assert load(plain).info.labels == ("a", "b", "c")
+    (tmp_path / "m.names").write_text("d\ne\nf\n")
+    assert load(plain).info.labels == ("d", "e", "f")
+    onnx_graphs.yolov8(plain, metadata={"task": "detect", "names": THREE})
+    assert load(plain).info.labels == ("cat", "dog", "hen")
+    chosen = tmp_path / "chosen.txt"
+    chosen.write_text("x\ny\nz\n")
+    assert load(plain, chosen).info.labels == ("x", "y", "z")
+
+
+def test_a_wrong_number_of_labels_is_refused_and_says_whose(tmp_path: Path) -> None:
+    path = onnx_graphs.yolov8(tmp_path / "m.onnx")
+    two = tmp_path / "two.txt"
+    two.write_text("a\nb\n")
+    with pytest.raises(ModelError, match=r"has 3 classes, but .*two.txt has 2 labels"):
+        load(path, two)
+    onnx_graphs.yolov8(path, metadata={"names": "['a']"})
+    with pytest.raises(ModelError, match="has 3 classes, but its metadata has 1 labels"):
+        load(path)
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "cannot be read"), (b"\xff\xfe\xfa", "UTF-8"), (b" \n", "empty")])
+def test_labels_that_cannot_be_read_are_refused(content: bytes | None, says: str, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    if content is not None:
+        labels.write_bytes(content)
+    with pytest.raises(ModelError, match=says):
+        load(onnx_graphs.yolov8(tmp_path / "m.onnx"), labels)
+
+
+@pytest.mark.parametrize("names", ["{0: 'a', 2: 'b', 3: 'c'}", "{0: __import__('os')}", "{"])
+def test_metadata_that_cannot_be_read_is_refused_and_never_run(names: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="metadata"):
+        load(onnx_graphs.yolov8(tmp_path / "m.onnx", metadata={"names": names}))
+
+
+def test_an_end_to_end_model_without_names_asks_for_labels(tmp_path: Path) -> None:
+    path = onnx_graphs.end2end(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="--labels"):
+        load(path)
+
+
+def test_a_class_without_a_label_is_an_error_and_never_a_wrong_name(tmp_path: Path) -> None:
+    detector = load(onnx_graphs.end2end(tmp_path / "m.onnx", metadata={"names": "['red']"}))
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[..., 0] = 255
+    options = DetectOptions(0.5, 0.5)
+    raw = detector.infer(detector.preprocess(image, options))
+    with pytest.raises(UsageError, match="found class 2, but has 1 labels"):
+        detector.postprocess(raw, image, options)
+
+
+def test_a_fixed_input_refuses_another_size(tmp_path: Path) -> None:
+    detector = load(onnx_graphs.yolox(tmp_path / "m.onnx"))
+    assert (detector.info.input_size, detector.info.flexible_input) == ((64, 64), False)
+    assert detector.preprocess(white(), DetectOptions(0.5, 0.5, (64, 64))).shape == (1, 3, 64, 64)
+    with pytest.raises(UsageError, match="takes 64x64 only; leave out --imgsz"):
+        detector.preprocess(white(), DetectOptions(0.5, 0.5, (96, 96)))
+
+
+def test_a_flexible_input_takes_its_size_from_imgsz_rounded_up_to_whole_cells(tmp_path: Path) -> None:
+    detector = load(onnx_graphs.yolox(tmp_path / "m.onnx", size=None))
+    assert (detector.info.input_size, detector.info.flexible_input) == ((640, 640), True)
+    options = DetectOptions(0.5, 0.5, (90, 128))
+    prepared = detector.preprocess(white(), options)
+    assert prepared.shape == (1, 3, 96, 128)
+    found = detector.postprocess(detector.infer(prepared), white(), options)
+    assert found.boxes.max(axis=0).tolist() == [96, 64, 128, 96]
+
+
+def test_a_flexible_input_starts_with_the_size_in_the_metadata(tmp_path: Path) -> None:
+    path = onnx_graphs.yolox(tmp_path / "m.onnx", size=None, metadata={"imgsz": "[320, 416]"})
+    assert load(path).info.input_size == (320, 416)
+
+
+def test_other_weights_are_another_detector(tmp_path: Path) -> None:
+    one = load(onnx_graphs.yolov8(tmp_path / "one.onnx"))
+    other = load(onnx_graphs.yolov8(tmp_path / "other.onnx", size=96))
+    assert one.info.digest != other.info.digest
+    assert one.info.digest == load(tmp_path / "one.onnx").info.digest
+
+
+def test_suppression_inside_the_graph_is_neither_adjustable_nor_refilterable(tmp_path: Path) -> None:
+    names = {"names": "['r', 'g', 'b']"}
+    free = load(onnx_graphs.end2end(tmp_path / "free.onnx", metadata=names)).info
+    assert (free.iou_adjustable, free.refilterable) == (False, True)
+    inside = load(onnx_graphs.end2end(tmp_path / "inside.onnx", nms=True, metadata=names)).info
+    assert (inside.iou_adjustable, inside.refilterable) == (False, False)

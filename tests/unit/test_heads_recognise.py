@@ -1,0 +1,136 @@
+"""Which head reads a network's outputs: by metadata, anchors and values; and when nobody can say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import ModelError
+from tests.unit import onnx_graphs
+from worker import heads
+from worker.detectors.base import ModelSource
+from worker.detectors.onnx import OnnxDetector, family
+
+SIZE = (64, 64)
+#: Cells of 8, 16 and 32 pixels in 64 x 64.
+CELLS = 84
+THREE = "{0: 'cat', 1: 'dog', 2: 'hen'}"
+
+
+def load(path: Path, head: str | None = None, labels: Path | None = None) -> OnnxDetector:
+    return family.load(ModelSource("made", path, head, labels))
+
+
+def recognise(*outputs: np.ndarray, ultralytics: bool = False) -> str:
+    return heads.recognise(outputs, SIZE, ultralytics, "m.onnx").name
+
+
+def positive(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0.01, 0.9, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("head", "make"),
+    [
+        ("yolox", onnx_graphs.yolox),
+        ("yolox", lambda path: onnx_graphs.yolox(path, classes=1)),
+        ("yolox", lambda path: onnx_graphs.yolox(path, size=None)),
+        ("yolox-decoded", lambda path: onnx_graphs.yolox(path, decoded=True)),
+        ("yolov5", onnx_graphs.yolov5),
+        ("yolov5", lambda path: onnx_graphs.yolov5(path, classes=1)),
+        ("yolov8", onnx_graphs.yolov8),
+        ("yolov8", lambda path: onnx_graphs.yolov8(path, classes=80)),
+        ("yolov8", lambda path: onnx_graphs.yolov8(path, metadata={"task": "detect", "names": THREE})),
+        ("yolov5", lambda path: onnx_graphs.yolov5(path, metadata={"task": "detect", "names": THREE})),
+        ("end2end", lambda path: onnx_graphs.end2end(path, metadata={"names": THREE})),
+        ("end2end", lambda path: onnx_graphs.end2end(path, nms=True, metadata={"names": THREE})),
+        ("nanodet", onnx_graphs.nanodet),
+        ("nanodet", lambda path: onnx_graphs.nanodet(path, by_stride=True)),
+    ],
+)
+def test_each_head_is_recognised_without_being_named(head: str, make: Callable[[Path], Path], tmp_path: Path) -> None:
+    assert load(make(tmp_path / "made.onnx")).info.head == head
+
+
+def test_an_objectness_of_one_everywhere_is_not_yolox() -> None:
+    # YOLOv6 has one anchor a cell, like YOLOX, but takes RGB / 255 in the centre.
+    out = onnx_graphs._centres_and_sides(64)
+    rows = np.concatenate((out, np.ones((CELLS, 1)), positive(CELLS, 3)), axis=1)[None].astype(np.float32)
+    assert recognise(rows) == "yolov5"
+
+
+def test_metadata_decides_where_the_number_of_anchors_is_unusual() -> None:
+    assert recognise(positive(1, 7, 500), ultralytics=True) == "yolov8"
+    with pytest.raises(ModelError, match="choose with --head: yolov8"):
+        recognise(positive(1, 7, 500))
+
+
+def test_two_readings_that_remain_are_refused_with_the_choices(tmp_path: Path) -> None:
+    path = onnx_graphs.constant(tmp_path / "odd.onnx", positive(1, 500, 8))
+    with pytest.raises(ModelError, match="choose with --head: yolox-decoded, yolov5"):
+        load(path)
+    assert load(path, "yolov5").info.head == "yolov5"
+    assert load(path, "yolox-decoded").info.head == "yolox-decoded"
+
+
+def test_values_that_are_near_neither_reading_of_yolox_are_refused() -> None:
+    rows = positive(1, CELLS, 8)
+    rows[..., :2] = 1000
+    with pytest.raises(ModelError, match="--head: yolox, yolox-decoded, yolov5"):
+        recognise(rows)
+
+
+def test_scores_outside_0_to_1_fit_no_head() -> None:
+    logits = positive(1, 7, CELLS)
+    logits[:, 4:] = -8
+    with pytest.raises(ModelError, match="choose with --head"):
+        recognise(logits)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "says"),
+    [
+        ([np.zeros((1, 1000), np.float32)], "classification"),
+        ([np.zeros((1, 21, 64, 64), np.float32)], "segmentation"),
+        ([positive(1, 39, CELLS), np.zeros((1, 32, 16, 16), np.float32)], "segmentation"),
+        ([np.zeros((1, 16, 512), np.float32)], "--head"),
+        ([np.zeros((1, 4, 4), np.float32)], "belong to no head"),
+        ([np.zeros((3, CELLS, 85), np.float32)], "belong to no head"),
+    ],
+)
+def test_what_is_not_a_detector_is_refused(outputs: list[np.ndarray], says: str, tmp_path: Path) -> None:
+    path = onnx_graphs.constant(tmp_path / "other.onnx", *outputs)
+    with pytest.raises(ModelError, match=says) as raised:
+        load(path)
+    assert "\n" not in str(raised.value)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("segment", "a segmentation model"),
+        ("pose", "a pose model"),
+        ("obb", "an oriented-box"),
+        ("classify", "a classification model"),
+        ("depth", "'depth'"),
+    ],
+)
+def test_ultralytics_models_for_other_tasks_are_refused_by_name(task: str, words: str, tmp_path: Path) -> None:
+    path = onnx_graphs.yolov8(tmp_path / "m.onnx", metadata={"task": task})
+    with pytest.raises(ModelError, match=words):
+        load(path)
+
+
+def test_a_head_that_cannot_read_the_outputs_is_refused(tmp_path: Path) -> None:
+    path = onnx_graphs.yolov8(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="cannot read outputs of 1x7x84; try --head yolov8"):
+        load(path, "nanodet")
+
+
+def test_an_unknown_head_lists_the_heads(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"unknown head 'ssd'; --head takes yolox, .*nanodet"):
+        load(onnx_graphs.yolov8(tmp_path / "m.onnx"), "ssd")
