@@ -46,6 +46,7 @@ def about(
 
 @cli.command(epilog=show.SUBMIT_EXAMPLES)
 def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
+    ctx: typer.Context,
     datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists of paths (.txt), or - .")],
     detector: Annotated[
         str, typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; `producer detectors` lists names.")
@@ -114,10 +115,9 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     from producer.submit import Request
     from producer.submit import submit as run
 
-    if broker is not None and (head or labels or concurrency):
-        raise UsageError(
-            "--head, --labels and --concurrency belong to local workers; with a broker give them to `worker start`"
-        )
+    for option in ("head", "labels", "concurrency"):
+        if broker is not None and _typed(ctx, option):
+            raise UsageError(f"--{option} is for local workers; with a broker give it to `worker start`")
     request = Request(
         datasets=tuple(datasets),
         output=output,
@@ -129,6 +129,12 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         shard_size=show.shard_size_of(shard_size),
     )
     raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
+
+
+def _typed(ctx: typer.Context, option: str) -> bool:
+    """Whether the user typed it now; a default or the environment may be meant for `worker start`."""
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @cli.command(epilog="Example:  producer resume latest")

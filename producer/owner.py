@@ -233,7 +233,8 @@ class Owner:
         shards = self._ledger.open_shards()
         forgotten = [s.shard for s in shards if s.committed and s.committed < now - _FORGOTTEN_S]
         self._collect(forgotten)
-        live = {beat.process for beat in self.processes}
+        run = self._work.rundir.run
+        live = {beat.process: beat.shard if beat.run == run else None for beat in self.processes}
         for overdue in self._reconciler.overdue(shards, live, self._queue_length, now):
             self._again(overdue)
 
@@ -251,7 +252,7 @@ class Owner:
             return
         self.tally.attempts_lost += 1
         attempt, deaths = sent
-        why = f"the process {shard.claimed_by} that had it is gone" if overdue.died else "nobody has taken it"
+        why = f"the process {shard.claimed_by} that had it is gone" if overdue.died else "nobody is at it"
         log.warning("shard %s is sent again (attempt %d): %s", shard.shard, attempt, why)
         if deaths >= MAX_DEATHS and shard.shard.count == 1:
             self._give_up(shard, deaths)

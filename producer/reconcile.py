@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from common.ledger import OpenShard
-from common.limits import OVERDUE_S
+from common.limits import HEARTBEAT_LIFE_S, OVERDUE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,12 @@ class Reconciler:
             heapq.heappush(self._claims, (shard.claimed, shard.sent))
 
     def overdue(
-        self, shards: Iterable[OpenShard], live: set[str], queue_length: Callable[[], int], now: float
+        self, shards: Iterable[OpenShard], live: Mapping[str, str | None], queue_length: Callable[[], int], now: float
     ) -> list[Overdue]:
-        """Those of the open, uncommitted shards that nobody will do."""
+        """Those of the open, uncommitted shards that nobody will do.
+
+        `live` has the processes whose heartbeat lives and the shard that each works on, as read before the shards were.
+        """
         waiting = [shard for shard in shards if shard.committed is None]
         for shard in waiting:
             self.note_claim(shard)
@@ -44,6 +47,7 @@ class Reconciler:
         unclaimed = [shard for shard in waiting if shard.claimed_by is None]
         empty = self._empty_for(now, queue_length) if unclaimed else 0.0
         found = [Overdue(shard, True) for shard in waiting if shard.claimed_by and shard.claimed_by not in live]
+        found += [Overdue(shard, False) for shard in waiting if _dropped(shard, live, now)]
         for shard in unclaimed:
             long_empty = empty >= OVERDUE_S and shard.sent < now - OVERDUE_S
             if shard.sent < self._overtaken or long_empty:
@@ -58,3 +62,13 @@ class Reconciler:
         if self._empty_since is None:
             self._empty_since = now
         return now - self._empty_since
+
+
+def _dropped(shard: OpenShard, live: Mapping[str, str | None], now: float) -> bool:
+    """Its process lives and works on something else: the commit did not get through.
+
+    Every heartbeat that lives is younger than so old a claim, so it cannot be from before it.
+    """
+    if shard.claimed_by is None or shard.claimed_by not in live or shard.claimed is None:
+        return False
+    return shard.claimed < now - HEARTBEAT_LIFE_S and live[shard.claimed_by] != str(shard.shard)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
+from kombu.exceptions import OperationalError
 
 from common import __version__
 from common.datasets import Dataset, open_dataset
 from common.detector_info import DetectorInfo
-from common.errors import ManyeyesError, UsageError
+from common.errors import BrokerError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.spec import Spec
 from producer import rundir as rundirs
@@ -159,10 +160,16 @@ def _own(
     except KeyboardInterrupt:
         owner.let_go()
         raise
+    except (redis.RedisError, OperationalError) as error:
+        raise BrokerError(
+            f"lost the broker: {error}; what is done is kept. When it is back:  producer resume {rundir.run}"
+        ) from error
     finally:
         journal.close()
     if dataset is not None:
         data["listing"] = asdict(dataset.counts)
+        if dataset.counts.unreadable:
+            talk.say(f"warning: {dataset.counts.unreadable} folders could not be read; their images are not in the run")
     rundir.write({**data, "state": RunState.RUNNING})
     facts = RunFacts(
         wall_s=time.monotonic() - begun,
@@ -220,7 +227,7 @@ def _fields(rundir: RunDir, spec: Spec) -> dict[str, str]:
         "spec_digest": spec.digest,
         "detector": spec.detector,
         "created": str(rundir.read()["created"]),
-        "dir": str(rundir.path),
+        "dir": str(rundir.path.absolute()),
     }
 
 

@@ -46,7 +46,8 @@ class Pulse(threading.Thread):
     def beat(self) -> None:
         try:
             times = self._parent.cpu_times()
-            now = self.now = replace(self.now, parent_cpu_s=round(times.user + times.system, 3))
+            # Sent, not kept: `now` is written by the thread that works.
+            now = replace(self.now, parent_cpu_s=round(times.user + times.system, 3))
             state = presence.beat(self._client, now)
             # Only if it is still the run that was asked about.
             if now.run == self.now.run:

@@ -174,7 +174,11 @@ class Ledger:
         ]
 
     def close(self, token: int, state: RunState) -> None:
-        """Drop what is open, keep the run's own key a week for `status`."""
+        """Drop what is open, keep the run's own key a week for `status`.
+
+        The lease may have run out while the outputs were written: it is renewed first.
+        """
+        self.lease(token)
         for shard in self.open_shards():
             self.free(token, shard.shard)
         self.client.delete(self._done_key)

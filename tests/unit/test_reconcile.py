@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from common.ledger import OpenShard
-from common.limits import OVERDUE_S
+from common.limits import HEARTBEAT_LIFE_S, OVERDUE_S
 from common.messages import ShardId
 from producer.reconcile import Reconciler
 
@@ -13,14 +13,23 @@ NOW = 1000.0
 SHARD = OpenShard(ShardId(0, 0, 5), 1, 0, NOW - 60, None, None, None)
 
 
-def overdue(reconciler: Reconciler, *shards: OpenShard, queued: int = 1, now: float = NOW) -> list[tuple[int, bool]]:
-    found = reconciler.overdue(shards, {"w/1"}, lambda: queued, now)
+def overdue(
+    reconciler: Reconciler, *shards: OpenShard, queued: int = 1, now: float = NOW, at_hand: ShardId = SHARD.shard
+) -> list[tuple[int, bool]]:
+    found = reconciler.overdue(shards, {"w/1": str(at_hand)}, lambda: queued, now)
     return [(one.shard.shard.first, one.died) for one in found]
 
 
 def test_a_shard_of_a_live_process_may_take_its_time() -> None:
     claimed = replace(SHARD, claimed_by="w/1", claimed=NOW - 3000)
     assert overdue(Reconciler(), claimed) == []
+
+
+def test_a_shard_that_its_live_process_has_dropped_is_overdue() -> None:
+    """Its commit did not get through: the process lives and looks at something else."""
+    dropped = replace(SHARD, shard=ShardId(0, 5, 5), claimed_by="w/1", claimed=NOW - HEARTBEAT_LIFE_S - 1)
+    assert overdue(Reconciler(), dropped) == [(5, False)]
+    assert overdue(Reconciler(), replace(dropped, claimed=NOW - HEARTBEAT_LIFE_S + 1)) == []
 
 
 def test_a_shard_of_a_dead_process_is_overdue_at_once() -> None:
@@ -40,7 +49,7 @@ def test_a_shard_that_waits_in_a_queue_is_not_overdue() -> None:
 
 def test_a_shard_that_a_later_one_overtook_is_overdue() -> None:
     later = replace(SHARD, shard=ShardId(0, 5, 5), sent=NOW - 50, claimed_by="w/1", claimed=NOW - OVERDUE_S - 1)
-    assert overdue(Reconciler(), SHARD, later) == [(0, False)]
+    assert overdue(Reconciler(), SHARD, later, at_hand=later.shard) == [(0, False)]
     just_now = replace(later, claimed=NOW - 1)
     assert overdue(Reconciler(), SHARD, just_now) == []
 

@@ -14,9 +14,6 @@ from common.detector_info import DetectorInfo
 #: (height, width, 3) uint8, BGR, as a person sees the picture (EXIF rotation applied).
 Image = npt.NDArray[np.uint8]
 
-#: Entry-point group of detector families; another package adds its own by declaring one.
-ENTRY_POINT_GROUP = "manyeyes.detectors"
-
 
 @dataclass(frozen=True, slots=True)
 class DetectOptions:
@@ -66,7 +63,7 @@ class Detector(Protocol):
 
 
 class Family(Protocol):
-    """A kind of model. Registered under its name in the entry-point group."""
+    """A kind of model. Registered under its name in the entry-point group `manyeyes.detectors`."""
 
     #: File endings that it loads, lower case with the dot; empty for a detector with nothing to load.
     suffixes: tuple[str, ...]

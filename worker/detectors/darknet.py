@@ -66,6 +66,16 @@ class DarknetDetector:
 
 
 @dataclass(frozen=True, slots=True)
+class _Files:
+    """A model's two files, and what is in them."""
+
+    cfg: Path
+    weights: Path
+    cfg_data: bytes
+    weights_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class _Config:
     """A cfg with the threshold mended, and what it says of the network."""
 
@@ -81,18 +91,16 @@ class DarknetFamily:
 
     def load(self, source: ModelSource) -> DarknetDetector:
         files.refuse(source, head=True, labels=False)
-        given = files.path_of(source)
-        cfg, weights = _pair(given)
-        cfg_data, weights_data = files.read(cfg), files.read(weights)
-        config = _mend(cfg_data.decode("utf-8", "replace"), cfg)
-        net = _open(config, weights_data, cfg, weights)
+        both = _read_both(files.path_of(source))
+        config = _mend(both.cfg_data.decode("utf-8", "replace"), both.cfg)
+        net = _open(config, both)
         region = "region" in config.outputs
         info = DetectorInfo(
             name=source.name,
             family="darknet",
             head="darknet",
-            weights_sha256=hashlib.sha256(cfg_data + weights_data).hexdigest(),
-            labels=labels.choose(cfg, config.classes, None, source.labels),
+            weights_sha256=hashlib.sha256(both.cfg_data + both.weights_data).hexdigest(),
+            labels=labels.choose(both.cfg, config.classes, None, source.labels),
             input_size=config.size,
             flexible_input=False,
             iou_adjustable=not region,
@@ -108,13 +116,15 @@ class DarknetFamily:
         return DarknetDetector(info, net)
 
 
-def _pair(given: Path) -> tuple[Path, Path]:
-    """The cfg and the weights, of which one was given."""
-    suffix = given.suffix.lower()
-    other = given.with_suffix(".weights" if suffix == ".cfg" else ".cfg")
-    if given.exists() and not other.is_file():
+def _read_both(given: Path) -> _Files:
+    """The cfg and the weights, of which one was given. Raises ModelError."""
+    is_cfg = given.suffix.lower() == ".cfg"
+    other = given.with_suffix(".weights" if is_cfg else ".cfg")
+    data = files.read(given)
+    if not other.is_file():
         raise ModelError(f"model {given}: {other.name} is not beside it; put both files into one folder")
-    return (given, other) if suffix == ".cfg" else (other, given)
+    other_data = files.read(other)
+    return _Files(given, other, data, other_data) if is_cfg else _Files(other, given, other_data, data)
 
 
 def _mend(text: str, path: Path) -> _Config:
@@ -149,19 +159,20 @@ def _mend(text: str, path: Path) -> _Config:
         raise ModelError(f"{path}: width, height or classes are missing or not one number; is it whole?") from None
 
 
-def _open(config: _Config, data: bytes, cfg: Path, weights: Path) -> Any:
+def _open(config: _Config, both: _Files) -> Any:
     """OpenCV reads a cut-off weights file without a word and leaves the rest of the network unset, so the size is
     checked against what the network has room for."""
+    data, name = both.weights_data, both.weights.name
     try:
         net = cv2.dnn.readNetFromDarknet(np.frombuffer(config.text.encode(), np.uint8), np.frombuffer(data, np.uint8))
         expected = _header_bytes(data) + 4 * sum(_weights(net))
     except (cv2.error, ValueError, IndexError) as error:
         why = " ".join(str(error).split())[:160]
-        raise ModelError(f"{cfg} with {weights.name} cannot be loaded by OpenCV ({why})") from None
+        raise ModelError(f"{both.cfg} with {name} cannot be loaded by OpenCV ({why}); download both again") from None
     if len(data) != expected:
         what = "cut short" if len(data) < expected else "not this cfg's"
         raise ModelError(
-            f"{weights} is {what}: {len(data)} bytes, and {cfg.name} needs {expected}; download both again"
+            f"{both.weights} is {what}: {len(data)} bytes, and {both.cfg.name} needs {expected}; download both again"
         )
     net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
     return net
