@@ -23,7 +23,7 @@ from kombu.exceptions import OperationalError
 from common import __version__
 from common.datasets import Dataset, open_dataset
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, ManyeyesError, UsageError
+from common.errors import BrokerError, FencedError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.spec import Spec
 from producer import rundir as rundirs
@@ -160,10 +160,13 @@ def _own(
     except KeyboardInterrupt:
         owner.let_go()
         raise
+    except FencedError:
+        raise
+    except ManyeyesError as error:
+        raise type(error)(f"{error}; what is done is kept, to go on:  producer resume {rundir.run}") from error
     except (redis.RedisError, OperationalError) as error:
-        raise BrokerError(
-            f"lost the broker: {error}; what is done is kept. When it is back:  producer resume {rundir.run}"
-        ) from error
+        again = f"what is done is kept; when it is back:  producer resume {rundir.run}"
+        raise BrokerError(f"lost the broker: {error}; {again}") from error
     finally:
         journal.close()
     if dataset is not None:

@@ -162,3 +162,15 @@ def test_an_interrupted_run_can_be_cancelled(running: subprocess.Popen[str], her
     assert producer("cancel", cwd=here).code == 0
     status = json.loads(producer("status", "--json", cwd=here).out)
     assert status["state"] == "cancelled" and status["items"] == IMAGES and 0 < status["done"] < IMAGES
+
+
+@pytest.mark.parametrize("what", ["valkey-server", "worker.cli"])
+def test_without_its_broker_or_worker_a_run_ends_in_one_line_and_is_resumed(
+    what: str, running: subprocess.Popen[str], here: Path, quiet: dict[str, bytes]
+) -> None:
+    in_order = sorted(marked(here.name), key=lambda process: process.create_time())
+    next(process for process in in_order if what in " ".join(process.cmdline())).kill()
+    said = finish(running)
+    assert said.code == 1 and "producer resume" in said.error, said.err
+    nothing_left(here.name)
+    check_resumed(producer("resume", "--json", cwd=here), here, quiet)
