@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -20,6 +21,11 @@ SOCKET_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
 #: Seconds. Celery's redelivery of unacknowledged tasks; our reconciler is done long before.
 VISIBILITY_TIMEOUT_S = 3600
+
+
+def check_url(url: str) -> None:
+    """Raises UsageError for a URL that names no Redis. Connects to nothing."""
+    _client(url).close()
 
 
 def connect(url: str) -> redis.Redis:
@@ -56,8 +62,11 @@ def _client(url: str) -> redis.Redis:
         raise UsageError(f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss:// or unix:///PATH")
     try:
         return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **timeouts)
-    except ValueError as error:
-        raise UsageError(f"broker {redact(url)} is not a valid URL: {error}") from None
+    except ValueError:
+        # Not the parser's own words: they quote pieces of the password.
+        raise UsageError(
+            f"broker {redact(url)} is not a valid URL; write # / : ? @ % in a password as %23 %2F %3A %3F %40 %25"
+        ) from None
 
 
 def celery_app(url: str | None) -> Celery:
@@ -107,8 +116,6 @@ def _kombu_url(url: str) -> str:
 
 
 def redact(url: str) -> str:
-    """The URL without its password, for people."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+    """The URL without name and password, for people; also one that no parser takes."""
+    shown = re.sub(r"//.*@", "//***@", url)
+    return re.sub(r"((?:password|username)=)[^&]*", r"\1***", shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -54,16 +55,22 @@ def announce(client: redis.Redis, info: DetectorInfo) -> None:
     client.set(detector_key(info.queue), json.dumps(info.to_json()), ex=int(DETECTOR_LIFE_S))
 
 
-def beat(client: redis.Redis, now: Beat) -> str | None:
-    """Send one heartbeat; returns the state of the run that it works on, in the same round trip."""
+def beat(client: redis.Redis, now: Beat, detectors: Sequence[DetectorInfo]) -> str | None:
+    """Send one heartbeat; returns the state of the run that it works on, in the same round trip.
+
+    Descriptions of `detectors` that the server has lost are put there again.
+    """
     pipe = client.pipeline(transaction=False)
     pipe.set(process_key(now.process), json.dumps(asdict(now)), px=int(HEARTBEAT_LIFE_S * 1000))
     pipe.zadd(PROCESSES_KEY, {now.process: time.time()})
-    for queue in now.queues:
-        pipe.expire(detector_key(queue), int(DETECTOR_LIFE_S))
+    for info in detectors:
+        pipe.expire(detector_key(info.queue), int(DETECTOR_LIFE_S))
     if now.run:
         pipe.hget(run_key(now.run), "state")
     answers = pipe.execute()
+    for info, known in zip(detectors, answers[2:], strict=False):
+        if not known:
+            announce(client, info)
     if not now.run:
         return None
     state = cast("bytes | None", answers[-1])

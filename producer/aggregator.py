@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common.errors import ManyeyesError
 from common.ledger import RunState
 from common.messages import ShardResult
 from common.spec import Spec
@@ -41,6 +42,8 @@ class Outcome:
     digest: str
     #: What the user should know of the exports, a line each.
     notices: tuple[str, ...] = ()
+    #: Formats that could not be written; `results` tries again.
+    missing: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,10 +91,15 @@ def assemble(
     """Write everything, `run.json` with its final state last: the marker by which a run is known to be whole."""
     folder, begun = rundir.path, time.monotonic()
     summary = tables.write_tables(rows(*data), spec, folder)
-    notices = []
+    notices, missing = [], []
     for name in outputs.formats:
         truth = Path(outputs.truth) if outputs.truth and name == "coco" else None
-        notices.append(export(name, folder, spec, View.of(spec), truth=truth).notice)
+        try:
+            notices.append(export(name, folder, spec, View.of(spec), truth=truth).notice)
+        except ManyeyesError as error:
+            # The run itself is done, and its tables are there: what cannot be written must not undo that.
+            missing.append(name)
+            notices.append(f"error: {name} was not written: {error}")
     preview.write_preview(folder, spec, spec.root.encode(errors="surrogateescape"), folder / "preview.jpg")
     write_timings(folder, facts)
     outcome = Outcome(
@@ -108,6 +116,7 @@ def assemble(
         images_per_s=round(facts.images_per_s, 3),
         digest=summary.digest,
         notices=tuple(filter(None, notices)),
+        missing=tuple(missing),
     )
     rundir.write(
         {

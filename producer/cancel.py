@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from common.broker import connect
 from common.errors import FencedError, ManyeyesError, UsageError
-from common.ledger import RunState
+from common.ledger import Ledger, RunState
+from common.limits import LEASE_LIFE_S
 from producer.aggregator import Outputs, assemble
 from producer.journal import Journal
 from producer.manifest import Manifest
@@ -16,11 +18,15 @@ from producer.timings import RunFacts
 _OWNER_S = 60.0
 
 
-def cancel(rundir: RunDir) -> str:
+def cancel(rundir: RunDir, broker_url: str | None) -> str:
     """Returns one line for the user. Raises UsageError for a run that is finished."""
     state = rundir.state()
     if state.finished:
         raise UsageError(f"run {rundir.run} is {state} already")
+    if not state.finished and not rundir.read()["embedded"] and not rundir.has_owner() and broker_url is None:
+        raise UsageError(
+            f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it, to stop its workers"
+        )
     rundir.ask_to_cancel()
     deadline = time.monotonic() + _OWNER_S
     while time.monotonic() < deadline:
@@ -28,20 +34,40 @@ def cancel(rundir: RunDir) -> str:
             return f"{rundir.run}: {rundir.state()}"
         try:
             with rundir.lock():
-                return _without_owner(rundir)
+                return _without_owner(rundir, broker_url)
         except FencedError:
             time.sleep(0.1)
     raise ManyeyesError(f"run {rundir.run} is asked to stop, but its owner has not yet; `producer status` tells")
 
 
-def _without_owner(rundir: RunDir) -> str:
+def _without_owner(rundir: RunDir, broker_url: str | None) -> str:
     if rundir.state().finished:
         return f"{rundir.run}: {rundir.state()}"
     manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal)
     data = rundir.read()
+    left = "" if data["embedded"] else _tell_broker(rundir, broker_url)
     outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
     try:
         outcome = assemble(rundir, rundir.spec(), (manifest, journal), RunFacts(), RunState.CANCELLED, outputs)
     finally:
         journal.close()
-    return f"{rundir.run}: cancelled; {outcome.ok + outcome.failed} of {outcome.items} images were done"
+    return f"{rundir.run}: cancelled; {outcome.ok + outcome.failed} of {outcome.items} images were done{left}"
+
+
+def _tell_broker(rundir: RunDir, broker_url: str | None) -> str:
+    """Stop the workers and free what Redis holds of the run; returns what the user must know of that."""
+    if broker_url is None:
+        return "; its shards stay in the broker, which was not named"
+    with connect(broker_url) as client:
+        ledger = Ledger(client, rundir.run)
+        ledger.set_state(RunState.CANCELLED)
+        # The directory's lock is ours, so a lease that still stands is a dead owner's: it only has to run out.
+        deadline = time.monotonic() + LEASE_LIFE_S + 1
+        while True:
+            try:
+                ledger.close(ledger.lease(None, rundir.last_token() + 1), RunState.CANCELLED)
+                return "; its workers are free"
+            except FencedError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.2)

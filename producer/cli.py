@@ -111,7 +111,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         raise typer.Exit(background.start(sys.argv[1:], as_json))
     from producer.aggregator import Outputs
     from producer.cluster import Launch
-    from producer.options import DetectionChoices
+    from producer.options import DetectionChoices, absolute_detector
     from producer.submit import Request
     from producer.submit import submit as run
 
@@ -122,7 +122,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         datasets=tuple(datasets),
         output=output,
         broker_url=broker,
-        launch=Launch(detector, head, str(labels.absolute()) if labels else None, concurrency),
+        launch=Launch(absolute_detector(detector), head, str(labels.absolute()) if labels else None, concurrency),
         choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
         name=name,
@@ -149,9 +149,11 @@ def resume(run: Run = "latest", output: Output = RUNS, broker: Broker = None, as
 @cli.command(epilog="Example:  producer runs --output results/")
 def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     """List the runs of a folder, oldest first."""
-    found = [show.RunLine.of(run) for run in rundirs.all_runs(output)]
+    found, unreadable = show.run_lines(rundirs.all_runs(output))
+    for line in unreadable:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
-        print(json.dumps([line.to_json() for line in found]))
+        print(json.dumps([run.to_json() for run in found]))
     elif not found:
         console.print(f"no runs in {output} yet:  producer submit DATASET")
     else:
@@ -172,11 +174,11 @@ def watch(run: Run = "latest", output: Output = RUNS) -> None:
 
 
 @cli.command(epilog="Example:  producer cancel latest")
-def cancel(run: Run = "latest", output: Output = RUNS) -> None:
+def cancel(run: Run = "latest", output: Output = RUNS, broker: Broker = None) -> None:
     """Stop a run for good; what is done is kept and written out."""
     from producer.cancel import cancel as stop
 
-    print(stop(rundirs.find(output, run)))
+    print(stop(rundirs.find(output, run), broker))
 
 
 @cli.command(epilog=show.RESULTS_EXAMPLES)
@@ -191,7 +193,7 @@ def results(  # noqa: PLR0913, PLR0917 - each is one option
     max_det: Annotated[
         int | None, typer.Option(envvar="MANYEYES_MAX_DET", min=1, help="Boxes an image, at most. (default: the run's)")
     ] = None,
-    format: Annotated[str, typer.Option(envvar="MANYEYES_FORMAT", help="coco, csv, jsonl, yolo or voc.")] = "csv",
+    format: Annotated[str, typer.Option(envvar="MANYEYES_FORMAT", help="Of coco,csv,jsonl,yolo,voc.")] = "csv",
     to: Annotated[
         Path | None,
         typer.Option(envvar="MANYEYES_TO", help="A file, or a folder for yolo and voc. (default: in the run's folder)"),

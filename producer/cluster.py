@@ -77,7 +77,7 @@ class Cluster:
                 raise UsageError(f"workers serve different models as {self.launch.name}: {queues}; name them apart")
             if found:
                 return found[0]
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or (live and self.local is not None):
                 raise self._nobody(sorted(live))
             time.sleep(0.02)
 

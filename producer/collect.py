@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import dataclass, field
 
 from common.errors import ProtocolError
@@ -29,7 +28,6 @@ class Tally:
 
     images: int = 0
     failed: int = 0
-    codes: Counter[str] = field(default_factory=Counter)
     #: Detections down to the floor, as in detections.parquet.
     detections: int = 0
     processes: dict[tuple[str, int], ProcessWork] = field(default_factory=dict)
@@ -37,7 +35,6 @@ class Tally:
     #: Redis TIME, seconds, of the first claim and of the last commit.
     first_claimed: float | None = None
     last_committed: float | None = None
-    attempts_lost: int = 0
 
     @property
     def span_s(self) -> float:
@@ -46,12 +43,14 @@ class Tally:
             return 0.0
         return max(0.0, self.last_committed - self.first_claimed)
 
-    def add(self, shard: OpenShard, result: ShardResult) -> None:
-        failed = [record.error_code for record in result.records if record.error_code is not None]
-        self.images += len(result.records)
-        self.failed += len(failed)
-        self.codes.update(failed)
+    def count(self, result: ShardResult) -> None:
+        """Failures and detections, which an earlier owner's results have too."""
+        self.failed += sum(not record.ok for record in result.records)
         self.detections += len(result.detections)
+
+    def add(self, shard: OpenShard, result: ShardResult) -> None:
+        self.images += len(result.records)
+        self.count(result)
         work = self.processes.setdefault((result.worker, result.process), ProcessWork())
         work.images += len(result.records)
         work.busy_s += result.busy_s

@@ -9,11 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.errors import ManyeyesError
+from common.errors import ManyeyesError, UsageError
 
 
 def start(arguments: list[str], as_json: bool) -> int:
     """Print the run's id (or one JSON object) and return 0. Raises ManyeyesError with the owner's own last line."""
+    if "-" in arguments:
+        raise UsageError("--detach cannot read a list from standard input; write it to a file named *.txt")
     command = [word for word in arguments if word not in ("--detach", "--json")]
     read, write = os.pipe()
     with tempfile.NamedTemporaryFile("w+", prefix="manyeyes-", suffix=".log", delete=False) as log:

@@ -30,7 +30,9 @@ class Target:
 class Dispatcher:
     """Opens shards and sends them. What is in flight is known here; what is done, in the journal."""
 
-    def __init__(self, target: Target, manifest: Manifest, image_s: float, shard_size: int | None) -> None:
+    def __init__(
+        self, target: Target, manifest: Manifest, done: ItemSet, image_s: float, shard_size: int | None
+    ) -> None:
         self._target = target
         self._manifest = manifest
         #: Seconds an image in one process: what warm-up measured, then what is seen.
@@ -38,22 +40,18 @@ class Dispatcher:
         self._shard_size = shard_size
         self._spec_digest = target.spec.digest
         #: Items that are done or in flight.
-        self._sent = ItemSet()
+        self._sent = done.copy()
         self._cursor = 0
         self._shards_sent = 0
         self.in_flight: set[ShardId] = set()
 
-    def skip(self, first: int, count: int) -> None:
-        """These items are done."""
-        self._sent.add(first, count)
-
     def adopt(self, shard: ShardId) -> None:
-        """This shard was open when the owner came."""
+        """This shard was open when the owner came. One that overlaps what is known is from before a split: closed."""
+        if self._sent.touches(shard.first, shard.count) or shard.first + shard.count > self._manifest.items:
+            self._target.ledger.free(self._target.token, shard)
+            return
         self._sent.add(shard.first, shard.count)
         self.in_flight.add(shard)
-
-    def all_sent(self) -> bool:
-        return self._manifest.complete and self._sent.count >= self._manifest.items
 
     def fill(self, processes: int) -> None:
         """Send shards until the window of these many processes is full, or nothing durable is left."""
@@ -88,9 +86,16 @@ class Dispatcher:
             paths = paths[: len(paths) // 2]
             packed = pack_items(paths)
         shard = ShardId(shard.generation, shard.first, len(paths))
-        self._target.ledger.open(self._target.token, shard, packed)
+        # Known before it is open: should the broker be lost in between, it counts as lost, and is opened again.
         self._sent.add(shard.first, shard.count)
         self._shards_sent += 1
+        self.in_flight.add(shard)
+        self.open_again(shard)
+
+    def open_again(self, shard: ShardId) -> None:
+        """Open and send a shard that is in flight as far as we know, and not in Redis."""
+        items = pack_items(self._manifest.read(shard.first, shard.count))
+        self._target.ledger.open(self._target.token, shard, items)
         self.send(shard, 1)
 
     def send(self, shard: ShardId, attempt: int) -> None:
@@ -119,4 +124,6 @@ class Dispatcher:
     def collected(self, shard: OpenShard, image_s: float) -> None:
         """A shard's rows are on disk; its speed decides the next sizes."""
         self.in_flight.discard(shard.shard)
+        if image_s == 0:
+            return  # an image that was given up: nobody's speed
         self._image_s += _NEWEST * (max(image_s, 1e-4) - self._image_s)

@@ -17,6 +17,15 @@ class ItemSet:
         self.count += self._marks.count(0, first, end)
         self._marks[first:end] = b"\1" * count
 
+    def copy(self) -> ItemSet:
+        other = ItemSet()
+        other._marks, other.count = self._marks[:], self.count
+        return other
+
+    def touches(self, first: int, count: int) -> bool:
+        """Whether any of these is in the set."""
+        return self._marks.find(1, first, first + count) >= 0
+
     def covers(self, first: int, count: int) -> bool:
         return self._marks[first : first + count] == b"\1" * count
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from common.errors import ManyeyesError
 from common.messages import ShardId, ShardResult
 from producer.itemset import ItemSet
 
@@ -52,8 +53,11 @@ class Journal:
         """Durable when it returns. Shards whose items are done already are passed over."""
         wrote = False
         for result, payload in zip(results, payloads, strict=True):
-            if self.done.covers(result.shard.first, result.shard.count):
+            first, count = result.shard.first, result.shard.count
+            if self.done.covers(first, count):
                 continue
+            if self.done.touches(first, count):
+                raise ManyeyesError(f"shard {result.shard} overlaps items of {self._path} that are done")
             head = _pack_head(result.shard, payload)
             offset = self._file.tell() + len(head)
             self._file.write(head + payload)

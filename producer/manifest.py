@@ -6,8 +6,9 @@ import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from common.errors import ManyeyesError, UsageError
 from producer import atomic
@@ -23,7 +24,7 @@ class Manifest:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._grown = threading.Condition()
+        self._lock = threading.Lock()
         self._segments = sorted(folder.glob("*.paths"))
         for number, segment in enumerate(self._segments):
             if segment.name != _segment_name(number):
@@ -35,9 +36,10 @@ class Manifest:
             self.items = last * SEGMENT_ITEMS + len(self._segment(last))
         self.complete = (folder / _COMPLETE).exists()
 
-    def append_all(self, paths: Iterable[bytes]) -> None:
+    def append_all(self, paths: Iterable[bytes], counts: Callable[[], dict[str, int]] = dict) -> None:
         """Make the whole listing durable, segment by segment; what is durable already must be its prefix.
 
+        `counts` says at the end what the listing passed over.
         Raises UsageError where the dataset no longer begins as it did.
         """
         stream = iter(paths)
@@ -49,7 +51,7 @@ class Manifest:
                 self._write(number, segment)
             if len(segment) < SEGMENT_ITEMS:
                 break
-        self._finish()
+        self._finish(counts())
 
     def _check_prefix(self, number: int, segment: list[bytes]) -> None:
         known = self._segment(number)
@@ -63,18 +65,21 @@ class Manifest:
         path = self.folder / _segment_name(number)
         with atomic.atomic_file(path) as file:
             file.write(b"".join(item + b"\0" for item in segment))
-        with self._grown:
+        with self._lock:
             if number == len(self._segments):
                 self._segments.append(path)
             self._cached = (-1, [])
             self.items = number * SEGMENT_ITEMS + len(segment)
-            self._grown.notify_all()
 
-    def _finish(self) -> None:
-        atomic.write_json(self.folder / _COMPLETE, {"items": self.items, "sha256": self.digest()})
-        with self._grown:
-            self.complete = True
-            self._grown.notify_all()
+    def _finish(self, counts: dict[str, int]) -> None:
+        facts = {"items": self.items, "sha256": self.digest(), "listing": counts}
+        atomic.write_json(self.folder / _COMPLETE, facts)
+        self.complete = True
+
+    def facts(self) -> dict[str, Any]:
+        """Of a complete manifest: `items`, `sha256`, and `listing`, what was passed over."""
+        facts: dict[str, Any] = json.loads((self.folder / _COMPLETE).read_text())
+        return facts
 
     def digest(self) -> str:
         """SHA-256 over all segments' bytes."""
@@ -85,15 +90,9 @@ class Manifest:
 
     def check(self) -> None:
         """Raises ManyeyesError where a complete manifest is not what it was."""
-        known = json.loads((self.folder / _COMPLETE).read_text())
-        if known != {"items": self.items, "sha256": self.digest()}:
+        known = self.facts()
+        if (known["items"], known["sha256"]) != (self.items, self.digest()):
             raise ManyeyesError(f"manifest {self.folder} is damaged: it does not agree with its {_COMPLETE}")
-
-    def wait(self, timeout: float) -> None:
-        """Until it has grown or is complete, at most `timeout` seconds."""
-        with self._grown:
-            if not self.complete:
-                self._grown.wait(timeout)
 
     def read(self, first: int, count: int) -> list[bytes]:
         """Durable items `first` to `first + count`, fewer at the end."""

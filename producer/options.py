@@ -37,11 +37,28 @@ def detector_name(text: str) -> str:
     return Path(text).stem if Path(text).suffix else text
 
 
+def check_detector_text(text: str) -> None:
+    """Raises UsageError for what can be no NAME, PATH or NAME=PATH of one detector."""
+    if "," in text:
+        raise UsageError(f"--detector {text} names several; a run has one detector: submit once for each")
+    if not text.strip():
+        raise UsageError("--detector is empty; give NAME, PATH or NAME=PATH (`producer detectors` lists names)")
+
+
+def absolute_detector(text: str) -> str:
+    """The same detector whatever folder `resume` is typed in."""
+    name, equals, path = text.partition("=")
+    if equals:
+        return f"{name}={Path(path).expanduser().absolute()}"
+    file = Path(text).expanduser()
+    return str(file.absolute()) if "/" in text or file.suffix or file.is_file() else text
+
+
 def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tuple[str, ...], root: str) -> Spec:
     """Raises UsageError for a value out of range, or an option that this detector cannot honour."""
     conf = detector.default_conf if choices.conf is None else choices.conf
     _in_range("--conf", conf)
-    floor = min(DEFAULT_FLOOR, conf) if choices.floor is None else choices.floor
+    floor = DEFAULT_FLOOR if choices.floor is None else choices.floor
     _in_range("--floor", floor)
     if conf < floor:
         raise UsageError(f"--conf {conf:g} is under the floor: scores below --floor {floor:g} are not stored; lower it")

@@ -1,104 +1,45 @@
-"""A run's progress in, a bar on a terminal or plain lines elsewhere out."""
+"""How far a run is: what the bar, `watch`, `status` and progress.json show."""
 
 from __future__ import annotations
 
-import sys
-import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections import deque
+from dataclasses import asdict, dataclass
 
-from producer.owner import Progress
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-#: Seconds between plain lines where there is no terminal.
-_PLAIN_EVERY_S = 5.0
+#: Looks, one a second, over which the speed that is shown is taken.
+_LOOKS = 30
 
 
-def duration(seconds: float) -> str:
-    """1:02:03, or 2:03 below an hour."""
-    whole = int(seconds + 0.5)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: what the bar, `watch`, `status` and progress.json show. Counts are images."""
+
+    run: str
+    state: str
+    #: None while the dataset is still being listed.
+    items: int | None
+    done: int
+    failed: int
+    detections: int
+    images_per_s: float
+    eta_s: float | None
+    workers: int
+    processes: int
+    open_shards: int
+    seconds: float
+    at: float
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
 
 
-def describe(progress: Progress) -> str:
-    """One line for people."""
-    total = "?" if progress.items is None else f"{progress.items:,}"
-    parts = [
-        f"{progress.done:,}/{total} images",
-        f"{progress.images_per_s:.1f} images/s",
-        f"ETA {duration(progress.eta_s)}" if progress.eta_s is not None else "ETA -",
-        f"{progress.failed:,} failed",
-        _crew(progress),
-    ]
-    return ", ".join(parts)
-
-
-def _crew(progress: Progress) -> str:
-    if progress.processes == 0:
-        return "no worker yet"
-    workers = f"{progress.workers} worker{'s' * (progress.workers != 1)}"
-    return f"{workers} ({progress.processes} process{'es' * (progress.processes != 1)})"
-
-
-class PlainReporter:
-    """Lines without control characters, for logs."""
+class Pace:
+    """Images done, look by look, in; images per second over the last of them out."""
 
     def __init__(self) -> None:
-        self._last = 0.0
+        self._looks: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._last >= _PLAIN_EVERY_S or progress.state != "running":
-            self._last = now
-            print(f"{progress.run}: {describe(progress)}", file=sys.stderr, flush=True)
-
-
-class BarReporter:
-    """One live line on a terminal."""
-
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        # Redrawn when the owner reports, once a second: a faster clock would take cores from the workers.
-        self._bar = Progress(
-            TextColumn("[bold]{task.fields[percent]}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.description}"),
-            console=console,
-            auto_refresh=False,
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting", total=None, percent="  -")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def __call__(self, progress: Progress) -> None:
-        percent = f"{100 * progress.done // progress.items:3d}%" if progress.items else "  -"
-        self._bar.update(
-            self._task,
-            completed=progress.done,
-            total=progress.items,
-            description=describe(progress),
-            percent=percent,
-            refresh=True,
-        )
-
-
-def reporter(console: Console) -> BarReporter | PlainReporter:
-    return BarReporter(console) if console.is_terminal else PlainReporter()
+    def at(self, now: float, done: int) -> float:
+        """`now` is monotonic seconds."""
+        self._looks.append((now, done))
+        then, before = self._looks[0]
+        return max(0, done - before) / (now - then) if now > then else 0.0

@@ -16,6 +16,8 @@ from common.spec import Spec
 from producer import atomic
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+#: Seconds. Longer than anybody holds the lock just to look.
+_PROBE_S = 0.3
 #: Of `run.json`; a reader of another number must not guess.
 RUN_SCHEMA = 1
 
@@ -87,21 +89,39 @@ class RunDir:
     def cancel_asked(self) -> bool:
         return (self.path / "cancel").exists()
 
+    def last_token(self) -> int:
+        """The highest fencing token that an owner of this directory has held; 0 before the first."""
+        try:
+            return int(json.loads((self.path / "lease.json").read_text())["token"])
+        except FileNotFoundError:
+            return 0
+
+    def write_token(self, token: int) -> None:
+        """Durable: tokens rise also when Redis has forgotten them."""
+        atomic.write_json(self.path / "lease.json", {"token": token})
+
     def lock(self) -> BinaryIO:
         """Hold the directory as its one owner until the file is closed. Raises FencedError."""
         file = (self.path / "owner.lock").open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise FencedError(f"run {self.run} has a live owner; `producer watch {self.run}` shows it") from None
-        return file
+        deadline = time.monotonic() + _PROBE_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                # Perhaps only somebody who looks whether there is an owner.
+                if time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    continue
+                file.close()
+                raise FencedError(f"run {self.run} has a live owner; `producer watch {self.run}` shows it") from None
 
     def has_owner(self) -> bool:
-        try:
-            self.lock().close()
-        except FencedError:
-            return True
+        with (self.path / "owner.lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
         return False
 
 

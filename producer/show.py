@@ -65,7 +65,7 @@ def shard_size_of(text: str) -> int | None:
 
 def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) -> int:
     """Own a run with progress on stderr and its result on stdout; returns the exit code."""
-    from producer.progress import reporter
+    from producer.reporters import reporter
     from producer.submit import RunInterrupted, Talk
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
@@ -104,6 +104,8 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
 def exit_code(outcome: Outcome) -> int:
     if outcome.pending or outcome.state != RunState.DONE:
         return ExitCode.INCOMPLETE
+    if outcome.missing:
+        return ExitCode.ERROR
     return ExitCode.SOME_FAILED if outcome.failed else ExitCode.OK
 
 
@@ -152,7 +154,7 @@ class RunLine:
         return asdict(self)
 
     def sentence(self) -> str:
-        from producer.progress import duration
+        from producer.reporters import duration
 
         total = "?" if self.items is None else f"{self.items:,}"
         parts = [f"{self.run_id}: {self.state}", f"{self.done:,}/{total} images", f"{self.failed:,} failed"]
@@ -164,6 +166,17 @@ class RunLine:
             parts.append(f"{self.detections:,} detections")
         text = ", ".join(parts)
         return text if self.state != "interrupted" else f"{text}; to go on:  producer resume {self.run_id}"
+
+
+def run_lines(rundirs: list[RunDir]) -> tuple[list[RunLine], list[str]]:
+    """Those that can be read, and a line for each that cannot: one broken directory hides no other run."""
+    lines, unreadable = [], []
+    for rundir in rundirs:
+        try:
+            lines.append(RunLine.of(rundir))
+        except UsageError as error:
+            unreadable.append(f"passed over: {error}")
+    return lines, unreadable
 
 
 def runs_table(lines: list[RunLine]) -> Table:
@@ -190,8 +203,8 @@ def runs_table(lines: list[RunLine]) -> Table:
 
 def follow(rundir: RunDir, console: Console) -> int:
     """Show progress until the run is finished or has no owner; its exit code, as `submit` would give it."""
-    from producer.owner import Progress
-    from producer.progress import reporter
+    from producer.progress import Progress
+    from producer.reporters import reporter
 
     with reporter(console) as report:
         while True:
@@ -234,7 +247,11 @@ def export_again(rundir: RunDir, again: Again, console: Console) -> tuple[Path, 
         classes=asked.classes if again.classes is None else class_ids(again.classes, spec.labels),
         max_det=asked.max_det if again.max_det is None else again.max_det,
     )
-    exported = export(again.format, rundir.path, spec, view, again.to, again.truth)
-    if exported.notice:
-        console.print(exported.notice, markup=False, highlight=False, soft_wrap=True)
-    return exported.paths
+    paths: list[Path] = []
+    for name in formats_of(again.format):
+        truth = again.truth if name == "coco" or "coco" not in again.format else None
+        exported = export(name, rundir.path, spec, view, again.to, truth)
+        if exported.notice:
+            console.print(exported.notice, markup=False, highlight=False, soft_wrap=True)
+        paths += exported.paths
+    return tuple(paths)

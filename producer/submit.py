@@ -6,7 +6,6 @@ import platform
 import resource
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,10 +29,12 @@ from common.spec import Spec
 from producer import rundir as rundirs
 from producer.aggregator import Outcome, Outputs, assemble
 from producer.cluster import Cluster, Launch, open_cluster
+from producer.exports import check_truth
 from producer.journal import Journal
 from producer.manifest import Manifest
-from producer.options import DetectionChoices, build_spec
-from producer.owner import Owner, Progress, Work
+from producer.options import DetectionChoices, build_spec, check_detector_text
+from producer.owner import Owner, Work
+from producer.progress import Progress
 from producer.rundir import RunDir
 from producer.timings import ProcessFacts, RunFacts
 
@@ -76,6 +78,9 @@ class RunInterrupted(Exception):
 def submit(request: Request, talk: Talk) -> Outcome:
     """Raises ManyeyesError, RunInterrupted."""
     begun = time.monotonic()
+    check_detector_text(request.launch.detector)
+    if request.outputs.truth is not None:
+        check_truth(Path(request.outputs.truth))
     dataset = open_dataset(request.datasets)
     rundir = rundirs.create(request.output, rundirs.new_run_id())
     dataset = dataset.keep_stdin(rundir.path / "stdin.list")
@@ -94,11 +99,17 @@ def submit(request: Request, talk: Talk) -> Outcome:
             talk.reserved(rundir)
             return _own(cluster, rundir, spec, detector, dataset, talk, begun)
     except KeyboardInterrupt:
+        _forget_unbegun(rundir)
         raise RunInterrupted(rundir) from None
-    finally:
-        if not (rundir.path / "run.json").exists():
-            # Nothing was begun: no trace of a mistyped option.
-            shutil.rmtree(rundir.path, ignore_errors=True)
+    except UsageError:
+        _forget_unbegun(rundir)
+        raise
+
+
+def _forget_unbegun(rundir: RunDir) -> None:
+    """No trace of a mistyped option. After other errors the folder stays, for the logs in it."""
+    if not (rundir.path / "run.json").exists():
+        shutil.rmtree(rundir.path, ignore_errors=True)
 
 
 def resume(rundir: RunDir, broker_url: str | None, talk: Talk) -> Outcome:
@@ -148,6 +159,7 @@ def _own(
         manifest=manifest,
         journal=journal,
         listing=None if manifest.complete or dataset is None else _listing(dataset, spec),
+        counts=lambda: asdict(dataset.counts) if dataset is not None else {},
         shard_size=data["shard_size"],
         fields=_fields(rundir, spec),
     )
@@ -169,11 +181,11 @@ def _own(
         raise BrokerError(f"lost the broker: {error}; {again}") from error
     finally:
         journal.close()
-    if dataset is not None:
-        data["listing"] = asdict(dataset.counts)
-        if dataset.counts.unreadable:
-            talk.say(f"warning: {dataset.counts.unreadable} folders could not be read; their images are not in the run")
-    rundir.write({**data, "state": RunState.RUNNING})
+    if manifest.complete:
+        data["listing"] = manifest.facts()["listing"]
+        if unreadable := data["listing"]["unreadable"]:
+            talk.say(f"warning: {unreadable} folders could not be read; their images are not in the run")
+        rundir.write({**data, "state": RunState.RUNNING})
     facts = RunFacts(
         wall_s=time.monotonic() - begun,
         span_s=owner.tally.span_s,
@@ -190,16 +202,11 @@ def _own(
         worker_parent_cpu_s=owner.parents_cpu_s(),
     )
     outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
-    outcome = assemble(rundir, spec, (manifest, journal), facts, state, outputs)
-    owner.close(state)
-    return outcome
+    return assemble(rundir, spec, (manifest, journal), facts, state, outputs)
 
 
 def _listing(dataset: Dataset, spec: Spec) -> Iterator[bytes]:
-    for number, item in enumerate(dataset.items()):
-        if number == spec.limit:
-            return
-        yield item.path
+    return (item.path for item in islice(dataset.items(), spec.limit))
 
 
 def _facts(request: Request, detector: DetectorInfo) -> dict[str, Any]:
@@ -266,7 +273,3 @@ def _own_cpu_s() -> float:
 def _broker_cpu_s(client: redis.Redis) -> float:
     info = cast("dict[str, float]", client.info("cpu"))
     return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
-
-
-def default_say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Environment in, the Celery app out: `celery -A worker.app worker` and `worker start` are the same thing.
+"""Environment in, the Celery app out, for `worker start` and for `celery -A worker.app worker` alike.
 
 The one module whose import has an effect: it builds the app. Before a worker serves anything, its models are
 checked in a child process; each pool process then loads them for itself, after the fork.

@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 
+from common.broker import check_url
 from common.errors import ManyeyesError
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @cli.callback()
@@ -56,7 +57,7 @@ def start(
     Example:  MANYEYES_BROKER_URL=redis://head:6379/0 worker start --detector best.onnx --concurrency 4
 
     The model is checked first, in a process of its own; each pool process then loads it once.
-    `celery -A worker.app worker` does the same, with Celery's own options.
+    `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
     """
     options = {
         "MANYEYES_DETECTOR": detector,
@@ -65,6 +66,8 @@ def start(
         "MANYEYES_LABELS": str(labels) if labels else None,
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})
+    if broker is not None:
+        check_url(broker)
     # Imported now, not above: it reads the environment.
     from worker.app import app
 

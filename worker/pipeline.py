@@ -98,7 +98,19 @@ def _detect(image: images.Image, job: Job, clock: list[float]) -> Detections:
     except Exception as error:
         # Not only ours: a detector may come from another package, and engines raise types of their own.
         raise ItemError(ItemCode.DETECTOR_ERROR, f"{type(error).__name__}: {error}") from error
+    if not _sane(detections, len(job.detector.info.labels)):
+        raise ItemError(ItemCode.DETECTOR_ERROR, "the detector gave boxes that are not finite, or of unknown classes")
     return detections
+
+
+def _sane(detections: Detections, classes: int) -> bool:
+    """Nothing that the tables cannot hold."""
+    ids = detections.class_ids
+    return bool(
+        np.isfinite(detections.boxes).all()
+        and np.isfinite(detections.scores).all()
+        and ((ids >= 0) & (ids < classes)).all()
+    )
 
 
 def _timing(started: float, clock: list[float]) -> ItemTiming:

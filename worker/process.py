@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,6 +15,7 @@ import psutil
 import redis
 
 from common import datasets, presence
+from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
 from common.ledger import Ledger
 from common.limits import HEARTBEAT_S
@@ -30,9 +31,10 @@ log = logging.getLogger(__name__)
 class Pulse(threading.Thread):
     """Once a second: heartbeat, progress and current item out, the run's state in."""
 
-    def __init__(self, client: redis.Redis, first: Beat) -> None:
+    def __init__(self, client: redis.Redis, first: Beat, detectors: Sequence[DetectorInfo]) -> None:
         super().__init__(name="pulse", daemon=True)
         self.now = first
+        self._detectors = detectors
         self._client = client
         self._parent = psutil.Process(os.getppid())
         #: State of the current run as of the last beat.
@@ -48,7 +50,7 @@ class Pulse(threading.Thread):
             times = self._parent.cpu_times()
             # Sent, not kept: `now` is written by the thread that works.
             now = replace(self.now, parent_cpu_s=round(times.user + times.system, 3))
-            state = presence.beat(self._client, now)
+            state = presence.beat(self._client, now, self._detectors)
             # Only if it is still the run that was asked about.
             if now.run == self.now.run:
                 self.run_state = state
@@ -81,8 +83,6 @@ class PoolProcess:
         self.name = f"{worker}/{self.pid}"
         self._by_queue = {detector.info.queue: detector for detector in detectors}
         self._spec: _KnownSpec | None = None
-        for detector in detectors:
-            presence.announce(client, detector.info)
         self.pulse = Pulse(
             client,
             Beat(
@@ -93,6 +93,7 @@ class PoolProcess:
                 queues=tuple(self._by_queue),
                 started=time.time(),
             ),
+            [detector.info for detector in detectors],
         )
         self.pulse.beat()
         self.pulse.start()

@@ -15,8 +15,6 @@ from common.errors import FencedError, ProtocolError
 from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S
 from common.messages import ShardId, ShardMessage
 
-RUNS_KEY = f"{PREFIX}runs"
-
 
 class RunState(StrEnum):
     SUBMITTING = "submitting"
@@ -96,7 +94,6 @@ class Ledger:
     def restore(self, fields: dict[str, str]) -> None:
         """Write the run's fields, also after Redis has lost them."""
         self.client.hset(self.run_key, mapping=cast(Any, fields))
-        self.client.zadd(RUNS_KEY, {self.run: float(fields["created"])})
 
     def lease(self, token: int | None, lowest: int = 1) -> int:
         """Take (token None) or renew the lease. Raises FencedError when another owner holds it."""
@@ -109,6 +106,9 @@ class Ledger:
     def release(self, token: int) -> None:
         if self.client.get(self._lease_key) == str(token).encode():
             self.client.delete(self._lease_key)
+
+    def knows_run(self) -> bool:
+        return bool(self.client.hexists(self.run_key, "spec"))
 
     def set_state(self, state: RunState) -> None:
         self.client.hset(self.run_key, "state", state)

@@ -32,6 +32,13 @@ class Exported:
     notice: str = ""
 
 
+def check_truth(truth: Path) -> None:
+    """Raises UsageError for a COCO file that cannot be read: better before a long run than after it."""
+    from producer.exports.coco_ids import load
+
+    load(truth)
+
+
 def export(
     format: str,
     run_dir: Path,

@@ -61,7 +61,7 @@ class TruthIds:
 
     def __init__(self, truth: Path, labels: tuple[str, ...]) -> None:
         self._truth = truth
-        images, self.categories = _load(truth)
+        images, self.categories = load(truth)
         self._by_path = dict(images)
         self._by_name: dict[str, list[str]] = {}
         for path in self._by_path:
@@ -121,7 +121,7 @@ class TruthIds:
         return "; ".join(parts)
 
 
-def _load(truth: Path) -> tuple[list[tuple[str, int]], list[tuple[int, str]]]:
+def load(truth: Path) -> tuple[list[tuple[str, int]], list[tuple[int, str]]]:
     try:
         data = json.loads(truth.read_bytes())
         images = [(str(image["file_name"]), int(image["id"])) for image in data["images"]]

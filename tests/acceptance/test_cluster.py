@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import redis
 
-from common import presence
 from common.broker import connect
 from common.messages import DETECT_TASK
 from tests.acceptance.commands import finish, producer, start
+from tests.acceptance.workers import a_worker, live
 from tests.unit import pictures
-from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -25,24 +20,6 @@ def photos(tmp_path: Path) -> Path:
     for number in range(5):
         (tmp_path / "photos" / f"{number}.jpg").write_bytes(pictures.jpeg())
     return tmp_path
-
-
-@contextmanager
-def a_worker(command: list[str], cwd: Path, url: str, processes: int = 1) -> Iterator[subprocess.Popen[str]]:
-    """A worker that lives while the block runs, and is there when it begins."""
-    worker = start(*command, cwd=cwd, MANYEYES_BROKER_URL=url)
-    try:
-        with connect(url) as client:
-            wait_until(lambda: worker.poll() is not None or live(client) == processes, what="the worker's heartbeats")
-        assert worker.poll() is None, worker.communicate()
-        yield worker
-    finally:
-        worker.terminate()
-        worker.communicate(timeout=30)
-
-
-def live(client: redis.Redis) -> int:
-    return len(presence.live_processes(client))
 
 
 def test_without_a_worker_the_command_that_starts_one_is_printed(photos: Path, redis_url: str) -> None:

@@ -105,7 +105,8 @@ def test_one_run_takes_every_kind_of_bad_input(tmp_path: Path) -> None:
     }
     assert rows[b"turned.jpg"]["exif_orientation"] == 6
     assert (rows[b"turned.jpg"]["width"], rows[b"turned.jpg"]["height"]) == (64, 48)
-    assert json.loads((run / "run.json").read_text())["listing"]["repeated"] == 1
+    listing = json.loads((run / "run.json").read_text())["listing"]
+    assert (listing["items"], listing["repeated"], listing["link_loops"]) == (len(contents), 1, 1)
 
 
 def test_a_file_that_vanishes_is_a_row(photos: Path, tmp_path: Path) -> None:
@@ -140,6 +141,11 @@ def submit_without_root_rights(cwd: Path) -> tuple[int, dict[str, object]]:
         (["texts"], ["texts", "no images"]),
         (["photos", "--conf", "7"], ["--conf 7", "out of range"]),
         (["photos", "--conf", "0.1", "--floor", "0.2"], ["--conf 0.1", "floor"]),
+        (["photos", "--conf", "0.005"], ["--conf 0.005", "floor"]),
+        (["photos", "--truth", "nope.json"], ["nope.json"]),
+        (["photos", "--detector", "hog,cascade"], ["hog,cascade", "one detector"]),
+        (["photos", "--detector", ""], ["--detector is empty"]),
+        (["-", "--detach"], ["--detach", "standard input"]),
         (["photos", "--iou", "0"], ["--iou 0", "out of range"]),
         (["photos", "--imgsz", "640"], ["--imgsz 640", "hog"]),
         (["photos", "--classes", "persn"], ["'persn'", "person"]),
@@ -164,7 +170,27 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     assert said.code == 2, said.err
     assert all(word in said.error for word in words), said.error
     assert "Traceback" not in said.err
-    assert not list((tmp_path / "runs").glob("*")) if (tmp_path / "runs").exists() else True
+    runs = tmp_path / "runs"
+    assert not runs.exists() or not list(runs.iterdir())
+
+
+def test_an_export_that_cannot_be_written_does_not_undo_the_run(photos: Path, tmp_path: Path) -> None:
+    (photos / "0/0.png").write_bytes(pictures.png())
+    said = producer("submit", "photos", "--format", "yolo,csv", "--json", cwd=tmp_path)
+    assert said.code == 1 and "0/0.jpg" in said.err and "0/0.png" in said.err
+    assert (said.json["state"], said.json["missing"], said.json["ok"]) == ("done", ["yolo"], 7)
+    run = only_run(tmp_path)
+    assert (run / "detections.csv").is_file() and (run / "preview.jpg").is_file()
+    assert json.loads((run / "run.json").read_text())["state"] == "done"
+    assert producer("results", "--format", "csv,jsonl", "--to", ".", cwd=tmp_path).code == 0
+
+
+def test_a_run_directory_that_cannot_be_read_hides_no_other(photos: Path, tmp_path: Path) -> None:
+    assert producer("submit", "photos", "--limit", "1", cwd=tmp_path).code == 0
+    (tmp_path / "runs/0broken").mkdir()
+    (tmp_path / "runs/0broken/run.json").write_text('{"schema": 99}')
+    said = producer("runs", "--json", cwd=tmp_path)
+    assert said.code == 0 and len(json.loads(said.out)) == 1 and "0broken" in said.err
 
 
 def test_results_are_filtered_again_without_a_worker(photos: Path, tmp_path: Path) -> None:
@@ -206,3 +232,16 @@ def test_nothing_survives_the_end(photos: Path, tmp_path: Path) -> None:
     mark = tmp_path.name
     assert producer("submit", "photos", cwd=tmp_path, MANYEYES_TEST_MARK=mark).code == 0
     assert marked(mark) == []
+
+
+@pytest.mark.real
+def test_all_hard_images_in_one_run(tmp_path: Path) -> None:
+    hard = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).parents[2] / "../shared")) / "data/hard-images"
+    if not hard.is_dir():
+        pytest.skip("the hard images are not beside this checkout")
+    files = [path for path in hard.rglob("*") if path.is_file() and path.name != "MANIFEST.tsv"]
+    (tmp_path / "hard.txt").write_bytes(b"\0".join(os.fsencode(path.resolve()) for path in files))
+    said = producer("submit", "hard.txt", "--detector", "cascade", "--json", cwd=tmp_path)
+    assert said.code == 3, said.err
+    assert said.json["items"] == len(files) == said.json["ok"] + said.json["failed"]
+    assert said.json["ok"] > 50 and said.json["failed"] > 50 and "crashed" not in said.json["errors"]

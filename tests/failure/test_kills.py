@@ -120,7 +120,10 @@ def test_an_interrupted_run_is_resumed(
     assert said.code == 130 and "producer resume" in said.err, said.err
     nothing_left(here.name)
     assert json.loads(producer("status", "--json", cwd=here).out)["state"] == "interrupted"
-    check_resumed(producer("resume", "--json", cwd=here), here, quiet)
+    elsewhere = here / "elsewhere"
+    elsewhere.mkdir()
+    check_resumed(producer("resume", only_run(here), "--json", cwd=elsewhere), here, quiet)
+    assert json.loads((only_run(here) / "run.json").read_text())["listing"]["items"] == IMAGES
 
 
 def test_a_killed_producer_leaves_nothing_behind_and_is_resumed(

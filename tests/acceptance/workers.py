@@ -1,0 +1,33 @@
+"""Workers that a test starts by hand on a broker of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from common import presence
+from common.broker import connect
+from tests.acceptance.commands import start
+from tests.waiting import wait_until
+
+
+@contextmanager
+def a_worker(command: list[str], cwd: Path, url: str, processes: int = 1) -> Iterator[subprocess.Popen[str]]:
+    """A worker that lives while the block runs, and is there when it begins."""
+    worker = start(*command, cwd=cwd, MANYEYES_BROKER_URL=url)
+    try:
+        with connect(url) as client:
+            wait_until(lambda: worker.poll() is not None or live(client) == processes, what="the worker's heartbeats")
+        assert worker.poll() is None, worker.communicate()
+        yield worker
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+
+
+def live(client: redis.Redis) -> int:
+    return len(presence.live_processes(client))
