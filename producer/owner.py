@@ -141,6 +141,9 @@ class Owner:
                     cancelled = self._tick()
                 self.dispatcher.fill(len(self.processes))
                 self._collect(self._ledger.wait_committed(_WAIT_S if self.dispatcher.in_flight else 0.05))
+            except FencedError:
+                # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
+                self._ledger.lease(self._token)
             except (redis.RedisError, OperationalError) as error:
                 self._outwait(error)
         state = RunState.CANCELLED if cancelled else RunState.DONE
