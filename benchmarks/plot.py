@@ -16,7 +16,7 @@ _COLOURS = {"pipeline": "#d1495b", "ideal": "#9aa5b1"}
 _OTHERS = "#30638e"
 _INK = "#26323d"
 #: Inches.
-_WIDTH, _HEAD, _BAR = 4.6, 1.5, 0.42
+_WIDTH, _HEAD, _BAR = 4.6, 1.6, 0.42
 
 
 def draw(comparisons: Sequence[Comparison], caption: str, path: Path) -> None:
@@ -27,9 +27,8 @@ def draw(comparisons: Sequence[Comparison], caption: str, path: Path) -> None:
         panels = figure.subplots(1, len(comparisons), squeeze=False)[0]
         for panel, comparison in zip(panels, comparisons, strict=True):
             _panel(panel, comparison)
-        figure.suptitle(
-            "Images per second, steady state, and times sequential", x=0.01, ha="left", fontsize=14, fontweight="bold"
-        )
+        title = "Images per second, and times sequential"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="#6b7783")
         figure.savefig(path, dpi=150)
 

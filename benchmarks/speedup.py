@@ -97,7 +97,7 @@ def _compare_all(plan: Plan, facts: Machine, output: Path) -> list[Comparison]:
 
 def _caption(plan: Plan, facts: Machine) -> str:
     rounds = "1 round" if plan.repeat == 1 else f"medians of {plan.repeat} interleaved rounds"
-    return f"{plan.count:,} images, {plan.processes} processes, {rounds}; {facts.sentence()}"
+    return f"{plan.count:,} images, {plan.processes} processes, {rounds}\n{facts.sentence()}"
 
 
 def _complaint(lines: Sequence[str]) -> str:
