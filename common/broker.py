@@ -25,7 +25,7 @@ VISIBILITY_TIMEOUT_S = 3600
 
 def check_url(url: str) -> None:
     """Raises UsageError for a URL that names no Redis. Connects to nothing."""
-    _client(url).close()
+    client(url).close()
 
 
 def connect(url: str) -> redis.Redis:
@@ -33,15 +33,16 @@ def connect(url: str) -> redis.Redis:
 
     Raises UsageError for another scheme, BrokerError when the server does not answer.
     """
-    client = _client(url)
+    found = client(url)
     try:
-        client.ping()
+        found.ping()
     except redis.RedisError as error:
         raise BrokerError(f"broker {redact(url)} does not answer: {error}; is it running, and the URL right?") from None
-    return client
+    return found
 
 
-def _client(url: str) -> redis.Redis:
+def client(url: str) -> redis.Redis:
+    """The same, but nothing connects yet: the first command does."""
     timeouts: dict[str, Any] = {
         "socket_timeout": SOCKET_TIMEOUT_S,
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
@@ -84,8 +85,9 @@ def celery_app(url: str | None) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
-        # The reconciler sends again; a task restored while its first copy still runs would have a twin.
-        worker_cancel_long_running_tasks_on_connection_loss=True,
+        # A lost connection must not kill the processes: theirs is another one, the first commit counts, and a twin
+        # that is delivered meanwhile finds its attempt claimed.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
         # The default, 4 s, kills every replacement child whose model loads slower, for ever.
         worker_proc_alive_timeout=120.0,
         worker_send_task_events=True,

@@ -21,15 +21,17 @@ class ItemCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     DETECTOR_ERROR = "detector_error"
     CRASHED = "crashed"
+    TIMEOUT = "timeout"
 
 
 class ExitCode:
-    """What `producer` exits with. 3 and 5 leave complete, readable outputs."""
+    """What `producer` exits with. 3, 4 and 5 leave complete, readable outputs."""
 
     OK = 0
     ERROR = 1
     USAGE = 2
     SOME_FAILED = 3
+    STOPPED = 4
     INCOMPLETE = 5
     INTERRUPTED = 130
 

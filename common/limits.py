@@ -15,6 +15,8 @@ MAX_PATH_BYTES = 4096
 MAX_ERROR_CHARS = 300
 #: Bytes. An image file. Larger ones fail as `too_large` before they are read.
 MAX_FILE_BYTES = 2 << 30
+#: Seconds. The default of --image-timeout: far more than any image should take, far less than a night.
+DEFAULT_IMAGE_TIMEOUT_S = 300.0
 #: Pixels. The default of --max-pixels, checked from the header.
 DEFAULT_MAX_PIXELS = 200_000_000
 #: Boxes an image that enter non-maximum suppression, the best first, per detector.
@@ -39,5 +41,20 @@ WINDOW_SHARDS = 4
 FIRST_SHARD_S = 0.5
 #: Seconds of work in a shard once the speed is known.
 SHARD_S = 2.0
-#: Times that the death of its process may send one shard again before it is split, or its single item given up.
+#: Deaths of processes that looked at one image alone, after which it is given up.
 MAX_DEATHS = 3
+#: Processes that may vanish with one shard, nobody knowing at which image, before it is split.
+MAX_LOSSES = 2
+#: Times that a living process may drop one shard without a result before it is split, or its one image given up.
+MAX_DROPS = 3
+#: Sendings of one shard after which the run stops, resumable: something is wrong that sending again cannot mend.
+MAX_ATTEMPTS = 100
+#: Results of one shard that cannot be read, after which the run stops.
+MAX_UNREADABLE = 3
+
+#: Seconds between a worker's looks at its pool processes.
+WATCH_S = 0.25
+#: Seconds for which a process tries to commit a finished shard to a broker that does not answer.
+COMMIT_PATIENCE_S = 120.0
+#: Seconds after which `worker health` calls waiting messages and idle processes, or a slow start, ill.
+IDLE_ILL_S, START_ILL_S = 30.0, 180.0

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,12 @@ class ShardId:
             ShardId(self.generation, self.first, left),
             ShardId(self.generation, self.first + left, self.count - left),
         )
+
+    def around(self, item: int) -> tuple[ShardId, ...]:
+        """The shards that a split opens to leave one of the items alone: what is before it, it, what is after."""
+        end = self.first + self.count
+        bounds = ((self.first, item), (item, item + 1), (item + 1, end))
+        return tuple(ShardId(self.generation, first, stop - first) for first, stop in bounds if first < stop)
 
 
 def pack_items(paths: Sequence[bytes]) -> bytes:
@@ -156,6 +162,16 @@ class ShardResult:
     @staticmethod
     def no_detections() -> DetectionArray:
         return np.empty(0, DETECTION_DTYPE)
+
+    def part(self, first: int, count: int) -> ShardResult:
+        """Some of the items, as a result of their own. `first` is an item number."""
+        start = first - self.shard.first
+        rows = self.detections["row"]
+        low, high = np.searchsorted(rows, (start, start + count))
+        detections = self.detections[low:high].copy()
+        detections["row"] -= start
+        shard = ShardId(self.shard.generation, first, count)
+        return replace(self, shard=shard, records=self.records[start : start + count], detections=detections)
 
     def encode(self) -> bytes:
         """Length-prefixed JSON, then the detections' raw little-endian bytes: nothing in it can be executed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from common.ledger import run_key
 from common.limits import DETECTOR_LIFE_S, HEARTBEAT_LIFE_S, PROTOCOL
 
 PROCESSES_KEY = f"{PREFIX}processes"
+WORKERS_KEY = f"{PREFIX}workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,27 @@ class Beat:
     started: float = 0.0
     #: Seconds of CPU of the worker's parent process so far.
     parent_cpu_s: float = 0.0
+    v: int = PROTOCOL
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBeat:
+    """One heartbeat of a worker's parent: how its pool processes do."""
+
+    worker: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    #: How many there should be, and how many have loaded their detectors and live.
+    processes: int
+    alive: int
+    started: float
+    #: Seconds for which some have been missing.
+    short_s: float = 0.0
+    #: Seconds by which an image has passed its time without its process being killed.
+    overdue_s: float = 0.0
+    #: Seconds for which no process has had an image.
+    idle_s: float = 0.0
     v: int = PROTOCOL
 
 
@@ -77,6 +99,22 @@ def beat(client: redis.Redis, now: Beat, detectors: Sequence[DetectorInfo]) -> s
     return state.decode() if state else "closed"
 
 
+def worker_key(worker: str) -> str:
+    return f"{PREFIX}worker:{worker}"
+
+
+def worker_beat(client: redis.Redis, now: WorkerBeat) -> None:
+    pipe = client.pipeline(transaction=False)
+    pipe.set(worker_key(now.worker), json.dumps(asdict(now)), px=int(HEARTBEAT_LIFE_S * 1000))
+    pipe.zadd(WORKERS_KEY, {now.worker: time.time()})
+    pipe.execute()
+
+
+def live_workers(client: redis.Redis) -> list[WorkerBeat]:
+    """All workers whose heartbeat lives, in the order of their names."""
+    return [_worker(json.loads(text)) for text in _living(client, WORKERS_KEY, worker_key)]
+
+
 def leave(client: redis.Redis, process: str) -> None:
     """A process that ends says so: nobody need wait for its heartbeat to fade."""
     client.delete(process_key(process))
@@ -85,19 +123,29 @@ def leave(client: redis.Redis, process: str) -> None:
 
 def live_processes(client: redis.Redis) -> list[Beat]:
     """All processes whose heartbeat lives, of any protocol, in the order of their names."""
-    names = sorted(cast("list[bytes]", client.zrange(PROCESSES_KEY, 0, -1)))
+    return [_process(json.loads(text)) for text in _living(client, PROCESSES_KEY, process_key)]
+
+
+def _living(client: redis.Redis, register: str, key: Callable[[str], str]) -> list[bytes]:
+    """The heartbeats of those in a register; who has none is struck from it."""
+    names = sorted(cast("list[bytes]", client.zrange(register, 0, -1)))
     if not names:
         return []
-    texts = cast("list[bytes | None]", client.mget([process_key(name.decode()) for name in names]))
+    texts = cast("list[bytes | None]", client.mget([key(name.decode()) for name in names]))
     gone = [name for name, text in zip(names, texts, strict=True) if text is None]
     if gone:
-        client.zrem(PROCESSES_KEY, *gone)
-    return [_parse(json.loads(text)) for text in texts if text is not None]
+        client.zrem(register, *gone)
+    return [text for text in texts if text is not None]
 
 
-def _parse(data: dict[str, Any]) -> Beat:
+def _process(data: dict[str, Any]) -> Beat:
     known = {name: data[name] for name in Beat.__dataclass_fields__ if name in data}
     return Beat(**{**known, "queues": tuple(known["queues"])})
+
+
+def _worker(data: dict[str, Any]) -> WorkerBeat:
+    known = {name: data[name] for name in WorkerBeat.__dataclass_fields__ if name in data}
+    return WorkerBeat(**{**known, "queues": tuple(known["queues"])})
 
 
 def live_detectors(client: redis.Redis, processes: list[Beat]) -> dict[str, DetectorInfo]:

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     #: A base URL (or folder URL) that holds the registry's model files under their own names.
     model_mirror: str | None = None
 
+    #: Megabytes of resident memory that a pool process may have; 0: no bound.
+    memory_limit: int = Field(default=0, ge=0)
+
     @property
     def detectors(self) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.detector.split(",") if part.strip())

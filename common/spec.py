@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.limits import DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Spec:
     max_det: int = 300
     max_pixels: int = DEFAULT_MAX_PIXELS
     limit: int | None = None
+    #: Seconds that one image may take before its process is killed; 0: for ever.
+    image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
     refilterable: bool = True
 
     @property

@@ -20,7 +20,7 @@ from producer.journal import Journal
 from producer.manifest import Manifest
 from producer.rundir import RunDir
 from producer.tables import ItemRow
-from producer.timings import RunFacts, write_timings
+from producer.timings import TIMINGS_JSON, RunFacts, write_timings
 from producer.view import View
 
 
@@ -86,10 +86,18 @@ def rows(manifest: Manifest, journal: Journal) -> Iterator[ItemRow]:
 
 
 def assemble(
-    rundir: RunDir, spec: Spec, data: tuple[Manifest, Journal], facts: RunFacts, state: RunState, outputs: Outputs
+    rundir: RunDir,
+    spec: Spec,
+    data: tuple[Manifest, Journal],
+    facts: RunFacts | None,
+    state: RunState,
+    outputs: Outputs,
 ) -> Outcome:
-    """Write everything, `run.json` with its final state last: the marker by which a run is known to be whole."""
-    folder, begun = rundir.path, time.monotonic()
+    """Write everything, `run.json` with its final state last: the marker by which a run is known to be whole.
+
+    Without facts the run has ended before, and its figures stay what they were.
+    """
+    folder, begun, known = rundir.path, time.monotonic(), rundir.read()
     summary = tables.write_tables(rows(*data), spec, folder)
     notices, missing = [], []
     for name in outputs.formats:
@@ -101,7 +109,10 @@ def assemble(
             missing.append(name)
             notices.append(f"error: {name} was not written: {error}")
     preview.write_preview(folder, spec, spec.root.encode(errors="surrogateescape"), folder / "preview.jpg")
-    write_timings(folder, facts)
+    if facts is not None:
+        write_timings(folder, facts)
+    elif not (folder / TIMINGS_JSON).exists():
+        write_timings(folder, RunFacts())
     outcome = Outcome(
         run_id=rundir.run,
         run_dir=str(folder),
@@ -112,17 +123,17 @@ def assemble(
         pending=summary.pending,
         detections=summary.detections,
         errors=summary.errors,
-        seconds=round(facts.wall_s + time.monotonic() - begun, 3),
-        images_per_s=round(facts.images_per_s, 3),
+        seconds=round(facts.wall_s + time.monotonic() - begun, 3) if facts else known["seconds"],
+        images_per_s=round(facts.images_per_s, 3) if facts else known["images_per_s"],
         digest=summary.digest,
         notices=tuple(filter(None, notices)),
         missing=tuple(missing),
     )
     rundir.write(
         {
-            **rundir.read(),
+            **known,
             "state": state,
-            "finished": time.time(),
+            "finished": time.time() if facts else known["finished"],
             "counts": {
                 "items": summary.items,
                 "ok": summary.ok,

@@ -43,7 +43,7 @@ def cancel(rundir: RunDir, broker_url: str | None) -> str:
 def _without_owner(rundir: RunDir, broker_url: str | None) -> str:
     if rundir.state().finished:
         return f"{rundir.run}: {rundir.state()}"
-    manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal)
+    manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, rundir.read()["generation"])
     data = rundir.read()
     left = "" if data["embedded"] else _tell_broker(rundir, broker_url)
     outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])

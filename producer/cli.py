@@ -13,7 +13,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from common.errors import ExitCode, ManyeyesError, UsageError
-from common.limits import DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
 from producer import rundir as rundirs
 from producer import show
 
@@ -26,6 +26,14 @@ Broker = Annotated[
     typer.Option(
         envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
         help="redis://HOST:6379/0. Without one: an embedded broker and local workers.",
+    ),
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MANYEYES_MAX_FAILURES",
+        metavar="N|P%",
+        help="Stop when more images than these fail, with exit code 4. (default: never)",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
@@ -74,6 +82,13 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         int, typer.Option(envvar="MANYEYES_MAX_PIXELS", help="Larger images fail before they are decoded.")
     ] = DEFAULT_MAX_PIXELS,
     limit: Annotated[int | None, typer.Option(envvar="MANYEYES_LIMIT", min=1, help="Only the first N images.")] = None,
+    image_timeout: Annotated[
+        float,
+        typer.Option(
+            envvar="MANYEYES_IMAGE_TIMEOUT", min=0, max=86400, help="Seconds that one image may take; 0: no bound."
+        ),
+    ] = DEFAULT_IMAGE_TIMEOUT_S,
+    max_failures: MaxFailures = None,
     output: Output = RUNS,
     name: Annotated[str | None, typer.Option(envvar="MANYEYES_NAME", help="A name for people.")] = None,
     formats: Annotated[
@@ -123,10 +138,11 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         output=output,
         broker_url=broker,
         launch=Launch(absolute_detector(detector), head, str(labels.absolute()) if labels else None, concurrency),
-        choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit),
+        choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
         name=name,
         shard_size=show.shard_size_of(shard_size),
+        max_failures=max_failures,
     )
     raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
 
@@ -137,13 +153,39 @@ def _typed(ctx: typer.Context, option: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-@cli.command(epilog="Example:  producer resume latest")
-def resume(run: Run = "latest", output: Output = RUNS, broker: Broker = None, as_json: AsJson = False) -> None:
-    """Finish a run whose producer was interrupted or killed: only what is missing is done."""
-    from producer.submit import resume as again
+@cli.command(epilog="Examples:  producer resume latest\n\nproducer resume latest --retry-failed")
+def resume(
+    run: Run = "latest",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", envvar="MANYEYES_RETRY_FAILED", help="Look at failed images once more.")
+    ] = False,
+    max_failures: MaxFailures = None,
+    output: Output = RUNS,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
+    from producer.submit import Again
+    from producer.submit import resume as go_on
 
-    rundir = rundirs.find(output, run)
-    raise typer.Exit(show.run_to_end(lambda talk: again(rundir, broker, talk), console, as_json))
+    rundir, again = rundirs.find(output, run), Again(retry_failed, max_failures)
+    raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))
+
+
+@cli.command(epilog="Example:  producer pause latest")
+def pause(run: Run = "latest", output: Output = RUNS) -> None:
+    """Let a run rest: its workers are free for others within a second, and nothing of it is lost."""
+    from producer.pause import pause as rest
+
+    print(rest(rundirs.find(output, run), paused=True))
+
+
+@cli.command(epilog="Example:  producer unpause latest")
+def unpause(run: Run = "latest", output: Output = RUNS) -> None:
+    """Let a paused run go on."""
+    from producer.pause import pause as rest
+
+    print(rest(rundirs.find(output, run), paused=False))
 
 
 @cli.command(epilog="Example:  producer runs --output results/")

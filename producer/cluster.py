@@ -14,9 +14,9 @@ from common import presence
 from common.broker import celery_app, connect, redact
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
+from producer.crew import Connection
 from producer.local import LocalCluster
 from producer.options import detector_name
-from producer.owner import Connection
 from producer.rundir import RunDir
 
 #: Seconds. A big model on a busy machine loads slower than this only if something is wrong.

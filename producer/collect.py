@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from common.errors import ProtocolError
 from common.ledger import Ledger, OpenShard
 from common.messages import ShardId, ShardResult
+from producer.itemset import ItemSet
 from producer.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,10 @@ class Tally:
             return 0.0
         return max(0.0, self.last_committed - self.first_claimed)
 
-    def count(self, result: ShardResult) -> None:
-        """Failures and detections, which an earlier owner's results have too."""
-        self.failed += sum(not record.ok for record in result.records)
+    def count(self, result: ShardResult, done: ItemSet | None = None) -> None:
+        """Failures and detections, which an earlier owner's results have too; only failures that are `done` with."""
+        failed = (row for row, record in enumerate(result.records) if not record.ok)
+        self.failed += sum(done is None or done.covers(result.shard.first + row, 1) for row in failed)
         self.detections += len(result.detections)
 
     def add(self, shard: OpenShard, result: ShardResult) -> None:

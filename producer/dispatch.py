@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from celery import Celery
@@ -10,7 +11,7 @@ from common.ledger import Ledger, OpenShard
 from common.limits import FIRST_SHARD_S, MAX_SHARD_BYTES, MAX_SHARD_ITEMS, SHARD_S, WINDOW_SHARDS
 from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items
 from common.spec import Spec
-from producer.itemset import ItemSet
+from producer.journal import Journal
 from producer.manifest import Manifest
 
 #: Weight of the newest shard in the running mean of seconds an image.
@@ -25,13 +26,15 @@ class Target:
     ledger: Ledger
     token: int
     spec: Spec
+    #: As the user named it: NAME, PATH or NAME=PATH.
+    detector: str
 
 
 class Dispatcher:
     """Opens shards and sends them. What is in flight is known here; what is done, in the journal."""
 
     def __init__(
-        self, target: Target, manifest: Manifest, done: ItemSet, image_s: float, shard_size: int | None
+        self, target: Target, manifest: Manifest, journal: Journal, image_s: float, shard_size: int | None
     ) -> None:
         self._target = target
         self._manifest = manifest
@@ -40,7 +43,8 @@ class Dispatcher:
         self._shard_size = shard_size
         self._spec_digest = target.spec.digest
         #: Items that are done or in flight.
-        self._sent = done.copy()
+        self._sent = journal.done.copy()
+        self._generation = journal.generation
         self._cursor = 0
         self._shards_sent = 0
         self.in_flight: set[ShardId] = set()
@@ -66,7 +70,7 @@ class Dispatcher:
         if gap is None:
             return None
         self._cursor = start = gap[0]
-        return ShardId(0, start, min(self._size(processes), gap[1] - start))
+        return ShardId(self._generation, start, min(self._size(processes), gap[1] - start))
 
     def _size(self, processes: int) -> int:
         """Items in the next shard."""
@@ -94,7 +98,7 @@ class Dispatcher:
 
     def open_again(self, shard: ShardId) -> None:
         """Open and send a shard that is in flight as far as we know, and not in Redis."""
-        items = pack_items(self._manifest.read(shard.first, shard.count))
+        items = pack_items(self.paths(shard))
         self._target.ledger.open(self._target.token, shard, items)
         self.send(shard, 1)
 
@@ -110,16 +114,18 @@ class Dispatcher:
         )
         self.in_flight.add(shard)
 
-    def split(self, parent: ShardId) -> bool:
-        """Two halves instead of `parent`; False where it is no longer open."""
-        left, right = parent.halves()
-        halves = [pack_items(self._manifest.read(half.first, half.count)) for half in (left, right)]
-        if not self._target.ledger.split(self._target.token, parent, *halves):
+    def split(self, parent: ShardId, parts: Sequence[ShardId]) -> bool:
+        """The parts instead of `parent`; False where it is no longer open."""
+        packed = {part: pack_items(self.paths(part)) for part in parts}
+        if not self._target.ledger.split(self._target.token, parent, packed):
             return False
         self.in_flight.discard(parent)
-        for half in (left, right):
-            self.send(half, 1)
+        for part in parts:
+            self.send(part, 1)
         return True
+
+    def paths(self, shard: ShardId) -> list[bytes]:
+        return self._manifest.read(shard.first, shard.count)
 
     def collected(self, shard: OpenShard, image_s: float) -> None:
         """A shard's rows are on disk; its speed decides the next sizes."""

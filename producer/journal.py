@@ -7,8 +7,11 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from common.errors import ManyeyesError
 from common.messages import ShardId, ShardResult
@@ -28,10 +31,15 @@ class _Frame:
 
 
 class Journal:
-    """The run's results so far. An item is done when its frame is here."""
+    """The run's results so far. An item is done when its frame is here.
 
-    def __init__(self, path: Path) -> None:
+    A higher generation is another try at items that had failed: for each item the newest result counts, and those that
+    failed in an older generation only are not done.
+    """
+
+    def __init__(self, path: Path, generation: int = 0) -> None:
         self._path = path
+        self.generation = generation
         self._frames: list[_Frame] = []
         self.done = ItemSet()
         end = self._scan() if path.exists() else 0
@@ -39,6 +47,16 @@ class Journal:
         # A torn tail is what a crash left of an append that Redis still has.
         self._file.truncate(end)
         self._file.seek(end)
+        if generation:
+            self._settle()
+
+    def _settle(self) -> None:
+        """What is done in this generation: its own results, and older ones that are good."""
+        self.done = ItemSet()
+        for result in self.results():
+            for row, record in enumerate(result.records):
+                if record.ok or result.shard.generation >= self.generation:
+                    self.done.add(result.shard.first + row, 1)
 
     def _scan(self) -> int:
         """Read all frames' headers; returns where the last whole one ends."""
@@ -72,11 +90,27 @@ class Journal:
         self._frames.append(frame)
 
     def results(self) -> Iterator[ShardResult]:
-        """All results in item order, read one at a time."""
+        """The newest result of each item, in item order, read one shard at a time; parts of those that were redone."""
         with self._path.open("rb") as file:
-            for frame in sorted(self._frames, key=lambda frame: frame.shard.first):
+            for frame, first, count in self._newest():
                 file.seek(frame.offset)
-                yield ShardResult.decode(file.read(frame.length))
+                result = ShardResult.decode(file.read(frame.length))
+                yield result if count == frame.shard.count else result.part(first, count)
+
+    def _newest(self) -> Iterator[tuple[_Frame, int, int]]:
+        """(frame, first item, items) for each stretch in which one frame is the newest."""
+        frames = sorted(self._frames, key=lambda frame: frame.shard)
+        if not frames or frames[-1].shard.generation == 0:
+            yield from ((frame, frame.shard.first, frame.shard.count) for frame in frames)
+            return
+        items = max(frame.shard.first + frame.shard.count for frame in frames)
+        newest = np.full(items + 1, -1, np.int32)
+        for number, frame in enumerate(frames):
+            newest[frame.shard.first : frame.shard.first + frame.shard.count] = number
+        bounds = np.flatnonzero(np.diff(newest)) + 1
+        for first, end in pairwise((0, *map(int, bounds))):
+            if newest[first] >= 0:
+                yield frames[newest[first]], first, end - first
 
     def close(self) -> None:
         self._file.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.detector_info import DetectorInfo
 from common.errors import UsageError
-from common.limits import DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
 from common.spec import Spec
 
 #: Scores from here up are stored. YOLOX-nano on 100 COCO photographs: AP .3587 with a floor of .05, .3623 with .01
@@ -28,6 +28,7 @@ class DetectionChoices:
     floor: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
     limit: int | None = None
+    image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
 
 
 def detector_name(text: str) -> str:
@@ -87,6 +88,7 @@ def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tupl
         max_det=choices.max_det,
         max_pixels=choices.max_pixels,
         limit=choices.limit,
+        image_timeout=choices.image_timeout,
         refilterable=detector.refilterable,
     )
 

@@ -5,29 +5,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import redis
-from celery import Celery
-from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from common import presence
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, FencedError, ItemCode
-from common.ledger import Ledger, OpenShard, RunState
-from common.limits import LEASE_LIFE_S, MAX_DEATHS
-from common.messages import ItemRecord, ShardId, ShardResult
-from common.presence import Beat
+from common.errors import BrokerError, FencedError, ManyeyesError
+from common.ledger import Ledger, RunState
+from common.limits import LEASE_LIFE_S, MAX_UNREADABLE
+from common.messages import ShardId
 from common.spec import Spec
 from producer.collect import Collector, Tally
+from producer.crew import Connection, Crew
 from producer.dispatch import Dispatcher, Target
 from producer.journal import Journal
 from producer.manifest import Manifest
+from producer.max_failures import MaxFailures
 from producer.progress import Pace, Progress
-from producer.reconcile import Overdue, Reconciler
+from producer.reconcile import Reconciler, Why
+from producer.remedy import Remedy
 from producer.rundir import RunDir
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,8 @@ _WAIT_S = 0.5
 BROKER_PATIENCE_S = 120
 #: Seconds after which a committed shard that nobody told us of is collected all the same.
 _FORGOTTEN_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """The broker, as a client and as the Celery app that sends through it."""
-
-    client: redis.Redis
-    app: Celery
+#: Seconds that the broker's clock may be off from one look to the next; an answer may take a while.
+_JUMP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +58,9 @@ class Work:
     shard_size: int | None
     #: What Redis is told of the run, again should it forget.
     fields: dict[str, str]
+    max_failures: MaxFailures | None
+    #: As the user named it.
+    detector: str
 
 
 class Owner:
@@ -84,14 +81,20 @@ class Owner:
         self._check = check
         self._ledger = Ledger(connection.client, work.rundir.run)
         self._reconciler = Reconciler()
+        self.crew = Crew(connection, work.spec.queue, work.rundir.run)
         self._listing_error: BaseException | None = None
         self._begun = time.monotonic()
+        #: The broker's clock less our monotonic one.
+        self._clock: float | None = None
+        self._trouble_since: float | None = None
+        self._unreadable: Counter[ShardId] = Counter()
+        #: How often which evidence made a shard be sent again.
+        self.sent_again: Counter[Why] = Counter()
+        self._paused = work.rundir.pause_asked()
         self.first_result_s: float | None = None
-        self.processes: list[Beat] = []
-        self._parents_cpu: dict[str, tuple[float, float]] = {}
         self.tally = Tally()
         for result in work.journal.results():
-            self.tally.count(result)
+            self.tally.count(result, work.journal.done)
         self._pace = Pace()
         self._token = self._patient_lease()
         work.rundir.write_token(self._token)
@@ -102,15 +105,23 @@ class Owner:
         work = self._work
         self._server = self._server_id()
         self._tell_run()
-        target = Target(self._connection.app, self._ledger, self._token, work.spec)
+        target = Target(self._connection.app, self._ledger, self._token, work.spec, work.detector)
         self.collector = Collector(self._ledger, self._token, work.journal, self.tally)
-        self.dispatcher = Dispatcher(target, work.manifest, work.journal.done, self._image_s, work.shard_size)
+        self.dispatcher = Dispatcher(target, work.manifest, work.journal, self._image_s, work.shard_size)
+        self._remedy = Remedy(target, self.dispatcher, self.crew, self.sent_again)
         for shard in self._ledger.open_shards():
-            self.dispatcher.adopt(shard.shard)
+            if shard.shard.generation == work.journal.generation:
+                self.dispatcher.adopt(shard.shard)
+            else:
+                self._ledger.free(self._token, shard.shard)
 
     def _tell_run(self) -> None:
         self._ledger.restore(self._work.fields)
-        self._ledger.set_state(RunState.RUNNING)
+        self._ledger.set_state(self._state)
+
+    @property
+    def _state(self) -> RunState:
+        return RunState.PAUSED if self._paused else RunState.RUNNING
 
     def _patient_lease(self) -> int:
         """The run directory is locked by us, so another holder of the lease is dead or dying: outwait it."""
@@ -127,49 +138,44 @@ class Owner:
         return str(cast("dict[str, object]", self._connection.client.info("server"))["run_id"])
 
     def run(self) -> RunState:
-        """Until every item's row is on disk, or the run is cancelled. Raises FencedError, ManyeyesError.
+        """Until every item's row is on disk, or the run is cancelled or stopped. Raises FencedError, ManyeyesError.
 
         KeyboardInterrupt passes through: what is on disk stays, and `resume` goes on from there.
         """
         listing = threading.Thread(target=self._list, name="listing", daemon=True)
         listing.start()
-        next_tick, cancelled = 0.0, False
-        while not cancelled and not self._finished():
+        next_tick, end = 0.0, None
+        while end is None and not self._finished():
             try:
                 if time.monotonic() >= next_tick:
                     next_tick = time.monotonic() + TICK_S
-                    cancelled = self._tick()
-                self.dispatcher.fill(len(self.processes))
+                    end = self._tick()
+                    self._trouble_since = None
+                if not self._paused:
+                    self.dispatcher.fill(len(self.crew.processes))
                 self._collect(self._ledger.wait_committed(_WAIT_S if self.dispatcher.in_flight else 0.05))
             except FencedError:
                 # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
                 self._ledger.lease(self._token)
             except (redis.RedisError, OperationalError) as error:
                 self._outwait(error)
-        state = RunState.CANCELLED if cancelled else RunState.DONE
-        if not cancelled:
+        state = end or (RunState.STOPPED if self._too_many_failed() else RunState.DONE)
+        if state is RunState.DONE:
             listing.join()
         self._report(self.progress(state))
         self._ledger.close(self._token, state)
         return state
 
     def _outwait(self, error: Exception) -> None:
-        """Wait for a broker that is gone, loading or full; what it has forgotten by then is opened again."""
-        log.warning("the broker does not answer (%s); waiting up to %d s", error, BROKER_PATIENCE_S)
-        deadline = time.monotonic() + BROKER_PATIENCE_S
-        while True:
-            time.sleep(_WAIT_S)
-            self._check()
-            try:
-                self._connection.client.ping()
-                return
-            except redis.RedisError as again:
-                if time.monotonic() >= deadline:
-                    raise BrokerError(f"the broker has not answered for {BROKER_PATIENCE_S} s: {again}") from None
-
-    def parents_cpu_s(self) -> float:
-        """Seconds of CPU that the workers' parent processes used between their first and last heartbeats here."""
-        return sum(last - first for first, last in self._parents_cpu.values())
+        """Wait a little for a broker that is gone, loading or full; what it has forgotten by then is opened again."""
+        now = time.monotonic()
+        if self._trouble_since is None:
+            self._trouble_since = now
+            log.warning("the broker does not do its work (%s); waiting up to %d s", error, BROKER_PATIENCE_S)
+        if now - self._trouble_since >= BROKER_PATIENCE_S:
+            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {error}") from None
+        self._check()
+        time.sleep(_WAIT_S)
 
     def let_go(self) -> None:
         """An interrupted owner lets go at once, so that `resume` need not wait for the lease to run out."""
@@ -197,13 +203,18 @@ class Owner:
             self.dispatcher.collected(done.shard, done.result.busy_s / len(done.result.records))
         for shard in unreadable:
             # Its commit stands in the way: close it, and open it anew.
+            self._unreadable[shard.shard] += 1
+            if self._unreadable[shard.shard] >= MAX_UNREADABLE:
+                raise ManyeyesError(
+                    f"shard {shard.shard}: no result of {MAX_UNREADABLE} can be read; are all workers ours?"
+                )
             self._ledger.free(self._token, shard.shard)
             self.dispatcher.open_again(shard.shard)
         if collected and self.first_result_s is None:
             self.first_result_s = time.monotonic() - self._begun
 
-    def _tick(self) -> bool:
-        """Once a second. True when the run was cancelled."""
+    def _tick(self) -> RunState | None:
+        """Once a second. The state to end in, when the run is cancelled or stopped."""
         self._check()
         if self._server_id() != self._server:
             log.warning("the broker was restarted; what it has lost is sent again")
@@ -213,20 +224,31 @@ class Owner:
         if not self._ledger.knows_run():
             log.warning("the broker has forgotten the run; it is told again")
             self._tell_run()
-        self._see_processes()
+        self.crew.look()
+        if self._work.rundir.pause_asked() != self._paused:
+            self._pause(not self._paused)
         self._reconcile()
-        progress = self.progress(RunState.RUNNING)
+        progress = self.progress(self._state)
         self._work.rundir.write_progress(progress.to_json())
         self._report(progress)
-        return self._work.rundir.cancel_asked()
+        if self._work.rundir.cancel_asked():
+            return RunState.CANCELLED
+        return RunState.STOPPED if self._too_many_failed() else None
 
-    def _see_processes(self) -> None:
-        """Live processes that serve this run's detector."""
-        queue = self._work.spec.queue
-        self.processes = [beat for beat in presence.live_processes(self._connection.client) if queue in beat.queues]
-        for beat in self.processes:
-            first, _ = self._parents_cpu.get(beat.worker, (beat.parent_cpu_s, 0.0))
-            self._parents_cpu[beat.worker] = (first, beat.parent_cpu_s)
+    def _too_many_failed(self) -> bool:
+        manifest, limit = self._work.manifest, self._work.max_failures
+        items = manifest.items if manifest.complete else None
+        return limit is not None and limit.passed(self.tally.failed, items)
+
+    def _pause(self, paused: bool) -> None:
+        """Processes give their shards up within a second, uncommitted; going on, all of them are sent again."""
+        self._paused = paused
+        self._ledger.set_state(self._state)
+        self._work.rundir.write({**self._work.rundir.read(), "state": self._state})
+        if not paused:
+            for shard in self._ledger.open_shards():
+                if shard.committed is None and (sent := self._ledger.resend(self._token, shard, "unpaused")):
+                    self.dispatcher.send(shard.shard, sent[0])
 
     def _reconcile(self) -> None:
         now = self._ledger.now()
@@ -234,16 +256,21 @@ class Owner:
         forgotten = [s.shard for s in shards if s.committed and s.committed < now - _FORGOTTEN_S]
         self._collect(forgotten)
         self._open_lost({shard.shard for shard in shards})
-        run = self._work.rundir.run
-        live = {beat.process: beat.shard if beat.run == run else None for beat in self.processes}
-        overdue = self._reconciler.overdue(shards, live, self._queue_length, now)
-        if any(one.died for one in overdue):
+        if self._paused:
+            return
+        overdue = self._reconciler.overdue(shards, self.crew.at(), self.crew.waiting, now, self._jumped(now))
+        if any(one.why is Why.LOST for one in overdue):
             # A process may have come, and claimed, between the two looks.
-            self._see_processes()
-        alive = {beat.process for beat in self.processes}
+            self.crew.look()
+        alive = self.crew.at()
         for one in overdue:
-            if not (one.died and one.shard.claimed_by in alive):
-                self._again(one)
+            if not (one.why is Why.LOST and one.shard.claimed_by in alive):
+                self._remedy.apply(one)
+
+    def _jumped(self, now: float) -> bool:
+        """Whether the broker's clock went another way than ours since the last look."""
+        before, self._clock = self._clock, now - time.monotonic()
+        return before is not None and abs(self._clock - before) > _JUMP_S
 
     def _open_lost(self, known: set[ShardId]) -> None:
         """Shards in flight of which Redis knows nothing: it was flushed, or the answer to an opening was lost."""
@@ -254,43 +281,12 @@ class Owner:
                 log.warning("shard %s is lost in the broker; it is opened again", shard)
                 self.dispatcher.open_again(shard)
 
-    def _queue_length(self) -> int:
-        """Messages that wait in the detector's queue, asked through kombu's own interface."""
-        with self._connection.app.connection_for_read() as connection:
-            queue = Queue(self._work.spec.queue, channel=connection.default_channel)
-            return int(cast(Any, queue.queue_declare(passive=False)).message_count)
-
-    def _again(self, overdue: Overdue) -> None:
-        """Send an overdue shard again; split it, or give its one image up, when it has cost too many processes."""
-        shard = overdue.shard
-        sent = self._ledger.resend(self._token, shard, overdue.died)
-        if sent is None:
-            return
-        attempt, deaths = sent
-        why = f"the process {shard.claimed_by} that had it is gone" if overdue.died else "nobody is at it"
-        log.warning("shard %s is sent again (attempt %d): %s", shard.shard, attempt, why)
-        if deaths >= MAX_DEATHS and shard.shard.count == 1:
-            self._give_up(shard, deaths)
-        elif deaths >= MAX_DEATHS - 1 and shard.shard.count > 1:
-            self.dispatcher.split(shard.shard)
-        else:
-            self.dispatcher.send(shard.shard, attempt)
-
-    def _give_up(self, shard: OpenShard, deaths: int) -> None:
-        """Alone, this image has killed every process that looked at it."""
-        text = f"{deaths} processes died while they looked at this image alone"
-        record = ItemRecord(error_code=ItemCode.CRASHED, error=text)
-        nothing = ShardResult.no_detections()
-        result = ShardResult(shard.shard, shard.attempt, "owner", 0, (record,), nothing)
-        self._ledger.commit(shard.shard, result.encode())
-
     def progress(self, state: RunState) -> Progress:
         """Done is what is on disk, plus what live processes say of the shards at hand."""
         journal, manifest = self._work.journal, self._work.manifest
         done = journal.done.count
-        if state is RunState.RUNNING:
-            at_hand = sum(beat.shard_done for beat in self.processes if beat.run == self._work.rundir.run)
-            done += min(at_hand, sum(shard.count for shard in self.dispatcher.in_flight))
+        if not state.finished:
+            done += min(self.crew.done_at_hand(), sum(shard.count for shard in self.dispatcher.in_flight))
         items = manifest.items if manifest.complete else None
         done = done if items is None else min(done, items)
         pace = self._pace.at(time.monotonic(), done)
@@ -303,8 +299,9 @@ class Owner:
             detections=self.tally.detections,
             images_per_s=round(pace, 2),
             eta_s=None if items is None or pace <= 0 else round((items - done) / pace, 1),
-            workers=len({beat.worker for beat in self.processes}),
-            processes=len(self.processes),
+            workers=len({beat.worker for beat in self.crew.processes}),
+            processes=len(self.crew.processes),
+            sent_again=self.sent_again.total(),
             open_shards=len(self.dispatcher.in_flight),
             seconds=round(time.monotonic() - self._begun, 2),
             at=time.time(),

@@ -27,6 +27,8 @@ class Progress:
     open_shards: int
     seconds: float
     at: float
+    #: Shards that were sent again: processes that died or vanished, messages that were lost.
+    sent_again: int = 0
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

@@ -5,17 +5,35 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from common.ledger import OpenShard
+from common.ledger import Fate, OpenShard
 from common.limits import HEARTBEAT_LIFE_S, OVERDUE_S
+
+
+class Why(StrEnum):
+    """The evidence that a shard will bring no result as things are. The ledger counts by these names."""
+
+    #: Its worker says that the process died, and at which item.
+    DIED = "died"
+    #: Its process's heartbeat is gone, and no worker has said why.
+    LOST = "lost"
+    #: Its worker was told to end, and gave it back.
+    HANDED_BACK = "handed_back"
+    #: Its process lives and is at something else.
+    DROPPED = "dropped"
+    #: Nobody took it, though its turn is long over.
+    UNCLAIMED = "unclaimed"
+    #: The broker's clock jumped, so that nothing can be told from times: whatever nobody is at.
+    CLOCK = "clock"
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A shard that must be sent again. `died`: its process's heartbeat is gone."""
+    """A shard that must be sent again."""
 
     shard: OpenShard
-    died: bool
+    why: Why
 
 
 class Reconciler:
@@ -33,25 +51,36 @@ class Reconciler:
             heapq.heappush(self._claims, (shard.claimed, shard.sent))
 
     def overdue(
-        self, shards: Iterable[OpenShard], live: Mapping[str, str | None], queue_length: Callable[[], int], now: float
+        self,
+        shards: Iterable[OpenShard],
+        live: Mapping[str, str | None],
+        queue_length: Callable[[], int],
+        now: float,
+        jumped: bool = False,
     ) -> list[Overdue]:
         """Those of the open, uncommitted shards that nobody will do.
 
         `live` has the processes whose heartbeat lives and the shard that each works on, as read before the shards were.
         """
         waiting = [shard for shard in shards if shard.committed is None]
+        if jumped:
+            self._claims, self._overtaken, self._empty_since = [], 0.0, None
+            idle = [one for one in waiting if one.claimed_by is None or live.get(one.claimed_by) != str(one.shard)]
+            return [Overdue(shard, Why.CLOCK) for shard in idle]
         for shard in waiting:
             self.note_claim(shard)
         while self._claims and self._claims[0][0] < now - OVERDUE_S:
             self._overtaken = max(self._overtaken, heapq.heappop(self._claims)[1])
         unclaimed = [shard for shard in waiting if shard.claimed_by is None]
         empty = self._empty_for(now, queue_length) if unclaimed else 0.0
-        found = [Overdue(shard, True) for shard in waiting if shard.claimed_by and shard.claimed_by not in live]
-        found += [Overdue(shard, False) for shard in waiting if _dropped(shard, live, now)]
-        for shard in unclaimed:
+        found = []
+        for shard in waiting:
+            why = _claim_failed(shard, live, now)
             long_empty = empty >= OVERDUE_S and shard.sent < now - OVERDUE_S
-            if shard.sent < self._overtaken or long_empty:
-                found.append(Overdue(shard, False))
+            if why is not None:
+                found.append(Overdue(shard, why))
+            elif shard.claimed_by is None and (shard.sent < self._overtaken or long_empty):
+                found.append(Overdue(shard, Why.UNCLAIMED))
         return found
 
     def _empty_for(self, now: float, queue_length: Callable[[], int]) -> float:
@@ -64,11 +93,15 @@ class Reconciler:
         return now - self._empty_since
 
 
-def _dropped(shard: OpenShard, live: Mapping[str, str | None], now: float) -> bool:
-    """Its process lives and works on something else: the commit did not get through.
-
-    Every heartbeat that lives is younger than so old a claim, so it cannot be from before it.
-    """
-    if shard.claimed_by is None or shard.claimed_by not in live or shard.claimed is None:
-        return False
-    return shard.claimed < now - HEARTBEAT_LIFE_S and live[shard.claimed_by] != str(shard.shard)
+def _claim_failed(shard: OpenShard, live: Mapping[str, str | None], now: float) -> Why | None:
+    """Why a claim will bring no result; None while it may, or where there is none."""
+    if shard.claimed_by is None or shard.claimed is None:
+        return None
+    if shard.fate is not None:
+        return Why.HANDED_BACK if shard.fate is Fate.HANDED_BACK else Why.DIED
+    if shard.claimed_by not in live:
+        return Why.LOST
+    # Every heartbeat that lives is younger than so old a claim, so it cannot be from before it.
+    if shard.claimed < now - HEARTBEAT_LIFE_S and live[shard.claimed_by] != str(shard.shard):
+        return Why.DROPPED
+    return None

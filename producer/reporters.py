@@ -26,13 +26,16 @@ def duration(seconds: float) -> str:
 def describe(progress: Progress) -> str:
     """One line for people."""
     total = "?" if progress.items is None else f"{progress.items:,}"
-    parts = [
+    parts = ["paused"] if progress.state == "paused" else []
+    parts += [
         f"{progress.done:,}/{total} images",
         f"{progress.images_per_s:.1f} images/s",
         f"ETA {duration(progress.eta_s)}" if progress.eta_s is not None else "ETA -",
         f"{progress.failed:,} failed",
         _crew(progress),
     ]
+    if progress.sent_again:
+        parts.append(f"{progress.sent_again:,} shards sent again")
     return ", ".join(parts)
 
 
@@ -47,7 +50,7 @@ class PlainReporter:
     """Lines without control characters, for logs."""
 
     def __init__(self) -> None:
-        self._last = 0.0
+        self._last, self._state = 0.0, ""
 
     def __enter__(self) -> Self:
         return self
@@ -57,8 +60,8 @@ class PlainReporter:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self._last >= _PLAIN_EVERY_S or progress.state != "running":
-            self._last = now
+        if now - self._last >= _PLAIN_EVERY_S or progress.state != self._state:
+            self._last, self._state = now, progress.state
             print(f"{progress.run}: {describe(progress)}", file=sys.stderr, flush=True)
 
 

@@ -89,6 +89,18 @@ class RunDir:
     def cancel_asked(self) -> bool:
         return (self.path / "cancel").exists()
 
+    def ask_to_pause(self, paused: bool) -> None:
+        """Durable too: a paused run stays so until somebody says otherwise."""
+        if paused:
+            with atomic.atomic_file(self.path / "pause"):
+                pass
+        else:
+            (self.path / "pause").unlink(missing_ok=True)
+            atomic.sync_folder(self.path)
+
+    def pause_asked(self) -> bool:
+        return (self.path / "pause").exists()
+
     def last_token(self) -> int:
         """The highest fencing token that an owner of this directory has held; 0 before the first."""
         try:

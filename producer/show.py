@@ -102,6 +102,8 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
 
 
 def exit_code(outcome: Outcome) -> int:
+    if outcome.state == RunState.STOPPED:
+        return ExitCode.STOPPED
     if outcome.pending or outcome.state != RunState.DONE:
         return ExitCode.INCOMPLETE
     if outcome.missing:
@@ -164,8 +166,9 @@ class RunLine:
             parts.append(f"ETA {duration(self.eta_s)}")
         if self.detections is not None:
             parts.append(f"{self.detections:,} detections")
-        text = ", ".join(parts)
-        return text if self.state != "interrupted" else f"{text}; to go on:  producer resume {self.run_id}"
+        hints = {"interrupted": "resume", "stopped": "resume", "paused": "unpause"}
+        hint = f"; to go on:  producer {hints[self.state]} {self.run_id}" if self.state in hints else ""
+        return ", ".join(parts) + hint
 
 
 def run_lines(rundirs: list[RunDir]) -> tuple[list[RunLine], list[str]]:
@@ -209,14 +212,14 @@ def follow(rundir: RunDir, console: Console) -> int:
     with reporter(console) as report:
         while True:
             line, progress = RunLine.of(rundir), rundir.progress()
-            if line.state not in (RunState.SUBMITTING, RunState.RUNNING):
+            if line.state not in (RunState.SUBMITTING, RunState.RUNNING, RunState.PAUSED):
                 break
             if progress:
                 report(Progress(**progress))
             time.sleep(_LOOK_S)
     print(line.sentence())
     if line.state != RunState.DONE:
-        return ExitCode.INCOMPLETE
+        return ExitCode.STOPPED if line.state == RunState.STOPPED else ExitCode.INCOMPLETE
     return ExitCode.SOME_FAILED if line.failed else ExitCode.OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import shutil
@@ -23,7 +24,7 @@ from kombu.exceptions import OperationalError
 from common import __version__
 from common.datasets import Dataset, open_dataset
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, FencedError, ManyeyesError, UsageError
+from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.spec import Spec
 from producer import rundir as rundirs
@@ -32,6 +33,7 @@ from producer.cluster import Cluster, Launch, open_cluster
 from producer.exports import check_truth
 from producer.journal import Journal
 from producer.manifest import Manifest
+from producer.max_failures import MaxFailures
 from producer.options import DetectionChoices, build_spec, check_detector_text
 from producer.owner import Owner, Work
 from producer.progress import Progress
@@ -55,6 +57,17 @@ class Request:
     outputs: Outputs
     name: str | None = None
     shard_size: int | None = None
+    max_failures: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How `resume` is to go on."""
+
+    #: Failed images are looked at once more.
+    retry_failed: bool = False
+    #: Another limit than before.
+    max_failures: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
     """Raises ManyeyesError, RunInterrupted."""
     begun = time.monotonic()
     check_detector_text(request.launch.detector)
+    MaxFailures.parse(request.max_failures)
     if request.outputs.truth is not None:
         check_truth(Path(request.outputs.truth))
     dataset = open_dataset(request.datasets)
@@ -112,12 +126,16 @@ def _forget_unbegun(rundir: RunDir) -> None:
         shutil.rmtree(rundir.path, ignore_errors=True)
 
 
-def resume(rundir: RunDir, broker_url: str | None, talk: Talk) -> Outcome:
-    """Do what is missing. Raises UsageError for a run that is finished, ManyeyesError, RunInterrupted."""
+def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> Outcome:
+    """Do what is missing, from whatever state. Raises UsageError for a cancelled run, ManyeyesError, RunInterrupted."""
     begun = time.monotonic()
+    MaxFailures.parse(again.max_failures)
     data, spec = rundir.read(), rundir.spec()
-    if RunState(data["state"]).finished:
-        raise UsageError(f"run {rundir.run} is {data['state']}; there is nothing to resume")
+    state = RunState(data["state"])
+    if state is RunState.CANCELLED:
+        raise UsageError(f"run {rundir.run} is cancelled, for good; submit the dataset again")
+    if state is RunState.DONE and not (again.retry_failed and data["counts"]["failed"]):
+        return _outputs_again(rundir, talk)
     if not data["embedded"] and broker_url is None:
         raise UsageError(f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it")
     launch = Launch(**data["launch"])
@@ -132,9 +150,43 @@ def resume(rundir: RunDir, broker_url: str | None, talk: Talk) -> Outcome:
                     f"({spec.queue}, now {detector.queue}); serve that model again, or submit a new run"
                 )
             talk.reserved(rundir)
+            _reopen(rundir, again)
             return _own(cluster, rundir, spec, detector, None, talk, begun)
     except KeyboardInterrupt:
         raise RunInterrupted(rundir) from None
+
+
+def _reopen(rundir: RunDir, again: Again) -> None:
+    """What `run.json` said of an end holds no longer; a pause ends with the command to go on."""
+    data = rundir.read()
+    for name in ("finished", "counts", "seconds", "images_per_s", "digest"):
+        data.pop(name, None)
+    if again.retry_failed:
+        data["generation"] += 1
+    if again.max_failures is not None:
+        data["max_failures"] = again.max_failures
+    rundir.ask_to_pause(False)
+    rundir.write({**data, "state": RunState.SUBMITTING})
+
+
+def _outputs_again(rundir: RunDir, talk: Talk) -> Outcome:
+    """Of a run that is done: write what is missing or damaged of its outputs. No worker is needed."""
+    with rundir.lock():
+        data, spec = rundir.read(), rundir.spec()
+        manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, data["generation"])
+        try:
+            manifest.check()
+            talk.say(f"run {rundir.run} is done; its outputs are written again")
+            outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
+            outcome = assemble(rundir, spec, (manifest, journal), None, RunState.DONE, outputs)
+        finally:
+            journal.close()
+    if outcome.digest != data["digest"]:
+        raise ManyeyesError(
+            f"run {rundir.run}: the tables are not what they were (digest {outcome.digest[:12]}, "
+            f"before {data['digest'][:12]}): its journal or manifest is damaged; submit the dataset again"
+        )
+    return outcome
 
 
 def _own(
@@ -148,7 +200,7 @@ def _own(
 ) -> Outcome:
     """Own the run until it is done or cancelled, then assemble its outputs."""
     data = rundir.read()
-    manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal)
+    manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, data["generation"])
     if manifest.complete:
         manifest.check()
     elif dataset is None:
@@ -162,6 +214,8 @@ def _own(
         counts=lambda: asdict(dataset.counts) if dataset is not None else {},
         shard_size=data["shard_size"],
         fields=_fields(rundir, spec),
+        max_failures=MaxFailures.parse(data["max_failures"]),
+        detector=data["launch"]["detector"],
     )
     broker_cpu = _broker_cpu_s(cluster.connection.client)
     startup_s = time.monotonic() - begun
@@ -199,8 +253,14 @@ def _own(
         ),
         producer_cpu_s=_own_cpu_s(),
         broker_cpu_s=_broker_cpu_s(cluster.connection.client) - broker_cpu,
-        worker_parent_cpu_s=owner.parents_cpu_s(),
+        worker_parent_cpu_s=owner.crew.parents_cpu_s(),
+        sent_again={str(why): times for why, times in owner.sent_again.items()},
     )
+    if state is RunState.STOPPED:
+        talk.say(
+            f"stopped: {owner.tally.failed:,} images failed, more than --max-failures {data['max_failures']}; "
+            f"to go on:  producer resume {rundir.run} --max-failures N"
+        )
     outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
     return assemble(rundir, spec, (manifest, journal), facts, state, outputs)
 
@@ -219,6 +279,9 @@ def _facts(request: Request, detector: DetectorInfo) -> dict[str, Any]:
         "embedded": request.broker_url is None,
         "launch": request.launch.to_json(),
         "shard_size": request.shard_size,
+        "max_failures": request.max_failures,
+        #: Grows with every --retry-failed.
+        "generation": 0,
         "outputs": {"formats": list(request.outputs.formats), "truth": request.outputs.truth},
         "detector": {**detector.to_json(), "digest": detector.digest},
         "engine": f"{detector.engine} {detector.engine_version}".strip(),
@@ -253,16 +316,21 @@ def _import_all(names: Sequence[str]) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """TERM ends a run as Ctrl-C does: resumable."""
+    """Ctrl-C, or TERM, ends a run in good order, resumable; the second one at once, and resumable all the same."""
 
     def interrupt(*_: object) -> None:
+        for number in taken:
+            signal.signal(number, lambda *_: os._exit(ExitCode.INTERRUPTED))
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # Who was told to ignore it, as a shell tells what it starts in the background, goes on ignoring it.
+    taken = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _own_cpu_s() -> float:

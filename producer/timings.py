@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,8 @@ class RunFacts:
     producer_cpu_s: float = 0.0
     broker_cpu_s: float = 0.0
     worker_parent_cpu_s: float = 0.0
+    #: Shards sent again, by the evidence that made it necessary.
+    sent_again: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def images_per_s(self) -> float:
@@ -106,6 +109,7 @@ def write_timings(run_dir: Path, facts: RunFacts) -> None:
             }
             for name, stage in stages.items()
         },
+        "sent_again": dict(sorted(facts.sent_again.items())),
         # Claims, commits and waiting for the store: what is busy and not one of the stages.
         "other_share": _rounded(max(0.0, 1 - sum(shares))) if shares else None,
         "parallel_efficiency": _rounded(facts.parallel_efficiency),

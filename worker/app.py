@@ -10,12 +10,14 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 # Before numpy or an engine is loaded, here and in every pool process: one thread each.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+from billiard.process import current_process
 from celery import Celery, signals
 from kombu import Queue
 
@@ -34,6 +36,9 @@ app: Celery = celery_app(settings.broker_url)
 _process: Any = None
 #: The digests that the check found; a pool process refuses to serve anything else.
 _checked: list[DetectorInfo] = []
+#: What the pool processes are at; its memory is shared with them by the fork.
+_recorder: Any = None
+_warden: Any = None
 #: The Celery node's name, as Flower shows it; set before the pool forks.
 _node = ""
 
@@ -52,10 +57,11 @@ def detect(**kwargs: Any) -> None:
 @signals.celeryd_init.connect
 def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
-    global _node
+    global _node, _recorder
     from worker import check
+    from worker.recorder import Recorder
 
-    _node = sender
+    _node, _recorder = sender, Recorder()
     try:
         if settings.broker_url is None:
             raise UsageError(
@@ -82,12 +88,40 @@ def _load(**_: Any) -> None:
         detectors = check.load_all(settings)
         if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
             raise UsageError("the model file has changed since this worker started; start it again")
-        _process = process.PoolProcess(_client(), detectors, _node)
+        slot = _recorder.slot(getattr(current_process(), "index", 0))
+        signal.signal(signal.SIGTERM, partial(_terminated, slot))
+        _process = process.PoolProcess(_client(), detectors, _node, slot)
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
         print(f"error: {error}", file=sys.stderr, flush=True)
         os.kill(os.getppid(), signal.SIGTERM)
         raise
+
+
+def _terminated(slot: Any, number: int, _: Any) -> None:
+    """Told to end, from outside: no image is to blame."""
+    slot.between()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+@signals.worker_ready.connect
+def _watch(sender: Any, **_: Any) -> None:
+    """In the parent, once the pool is up."""
+    global _warden
+    from worker.warden import Post, Warden
+
+    queues = tuple(info.queue for info in _checked)
+    post = Post(_node, sender.pool.num_processes, settings.memory_limit << 20, queues)
+    _warden = Warden(_client(), _recorder, post)
+    _warden.start()
+
+
+@signals.worker_shutting_down.connect
+def _give_back(**_: Any) -> None:
+    """TERM: pool processes hand their shards back between two images, and need not finish them."""
+    if _recorder is not None:
+        _recorder.end()
 
 
 @signals.worker_process_shutdown.connect
@@ -97,7 +131,8 @@ def _leave(**_: Any) -> None:
 
 
 def _client() -> Any:
-    from common.broker import connect
+    from common.broker import client
 
     assert settings.broker_url is not None  # checked before any process starts
-    return connect(settings.broker_url)
+    # A process that replaces a dead one must come up while the broker is gone.
+    return client(settings.broker_url)

@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 
 from common.broker import check_url
-from common.errors import ManyeyesError
+from common.errors import ManyeyesError, UsageError
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -50,6 +50,12 @@ def start(
     labels: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
     ] = None,
+    memory_limit: Annotated[
+        int,
+        typer.Option(
+            envvar="MANYEYES_MEMORY_LIMIT", min=0, help="Megabytes that one process may hold; 0: what there is."
+        ),
+    ] = 0,
     loglevel: Annotated[str, typer.Option(envvar="MANYEYES_LOGLEVEL", help="Celery's log level.")] = "INFO",
 ) -> None:
     """Start one worker on this machine.
@@ -64,6 +70,7 @@ def start(
         "MANYEYES_BROKER_URL": broker,
         "MANYEYES_HEAD": head,
         "MANYEYES_LABELS": str(labels) if labels else None,
+        "MANYEYES_MEMORY_LIMIT": str(memory_limit),
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})
     if broker is not None:
@@ -74,6 +81,27 @@ def start(
     node = f"{secrets.token_hex(3)}@{socket.gethostname()}"
     arguments = ["--concurrency", str(concurrency or cores()), "--hostname", node, "--loglevel", loglevel]
     app.worker_main(["worker", *arguments, "--without-mingle", "--without-gossip"])
+
+
+@cli.command(epilog="Example:  HEALTHCHECK CMD worker health")
+def health(
+    broker: Annotated[
+        str | None,
+        typer.Option(envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"], help="redis://HOST:6379/0", show_envvar=True),
+    ] = None,
+    worker: Annotated[
+        str | None, typer.Option(envvar="MANYEYES_WORKER", help="Only this node, as its log names it.")
+    ] = None,
+) -> None:
+    """Say whether this machine's workers do their work: exit code 0, or 1 and what ails them.
+
+    Looks at heartbeats, pool processes and progress; loads no model.
+    """
+    from worker.health import check
+
+    if broker is None:
+        raise UsageError("no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker")
+    print(check(broker, worker))
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ Fetch = Callable[[bytes], bytes]
 
 
 class Interrupted(Exception):
-    """The run was cancelled or paused: the shard is given up between two images."""
+    """The run was cancelled or paused, or the worker ends: the shard is given up between two images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ import redis
 from common import datasets, presence
 from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
-from common.ledger import Ledger
-from common.limits import HEARTBEAT_S
-from common.messages import ShardMessage, ShardResult, unpack_items
+from common.ledger import Fate, Ledger
+from common.limits import COMMIT_PATIENCE_S, HEARTBEAT_S
+from common.messages import DetectionArray, ItemRecord, ShardMessage, ShardResult, unpack_items
 from common.presence import Beat
 from common.spec import Spec
 from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
+from worker.recorder import Slot
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,9 @@ class _KnownSpec:
 class PoolProcess:
     """What one pool process keeps between shards. The detectors were loaded once, at its start."""
 
-    def __init__(self, client: redis.Redis, detectors: list[Detector], worker: str) -> None:
+    def __init__(self, client: redis.Redis, detectors: list[Detector], worker: str, slot: Slot) -> None:
         self.client = client
+        self._slot = slot
         self.worker = worker
         self.pid = os.getpid()
         self.name = f"{worker}/{self.pid}"
@@ -109,23 +111,52 @@ class PoolProcess:
         paths = unpack_items(claim.items)
         if len(paths) != message.shard.count:
             raise ProtocolError(f"shard {message.shard} of {message.run} holds {len(paths)} items")
+        job = self._job(spec)
+        self._slot.shard(message.run, str(message.shard), message.attempt, spec.image_timeout)
         try:
-            records, detections = pipeline.look_at(paths, self._job(spec), self._watch(message))
+            records, detections = pipeline.look_at(paths, job, self._watch(message))
+            self._slot.between()
+            busy_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
+            result = self._result(message, records, detections, busy_s, cpu_s)
+            return self._commit(ledger, message, result.encode())
         except pipeline.Interrupted as why:
-            return f"given up: run is {why}"
+            if self._slot.ending:
+                ledger.report(message.shard, message.attempt, self.name, Fate.HANDED_BACK)
+            return f"given up: {why}"
         finally:
+            self._slot.between()
             self.pulse.now = replace(self.pulse.now, run=None, shard=None, item=None, shard_done=0)
-        result = ShardResult(
+
+    def _result(
+        self,
+        message: ShardMessage,
+        records: tuple[ItemRecord, ...],
+        detections: DetectionArray,
+        busy_s: float,
+        cpu_s: float,
+    ) -> ShardResult:
+        return ShardResult(
             shard=message.shard,
             attempt=message.attempt,
             worker=self.worker,
             process=self.pid,
             records=records,
             detections=detections,
-            cpu_s=time.process_time() - cpu,
-            busy_s=time.perf_counter() - begun,
+            cpu_s=cpu_s,
+            busy_s=busy_s,
         )
-        return ledger.commit(message.shard, result.encode())
+
+    def _commit(self, ledger: Ledger, message: ShardMessage, result: bytes) -> str:
+        """Work that is done is not thrown away for a broker that is gone, loading or full for a while."""
+        deadline = time.monotonic() + COMMIT_PATIENCE_S
+        while True:
+            try:
+                return ledger.commit(message.shard, result)
+            except redis.RedisError as error:
+                if time.monotonic() >= deadline or self._slot.ending:
+                    raise
+                log.warning("%s shard %s waits for the broker: %s", message.run, message.shard, error)
+                time.sleep(HEARTBEAT_S / 2)
 
     def _watch(self, message: ShardMessage) -> Callable[[int], None]:
         self.pulse.run_state = None
@@ -134,7 +165,10 @@ class PoolProcess:
         def before(row: int) -> None:
             state = self.pulse.run_state
             if state is not None and state not in ("running", "submitting"):
-                raise pipeline.Interrupted(state)
+                raise pipeline.Interrupted(f"run is {state}")
+            if self._slot.ending:
+                raise pipeline.Interrupted("the worker ends")
+            self._slot.item(first + row)
             now = self.pulse.now
             self.pulse.now = replace(now, run=run, shard=shard, item=first + row, shard_done=row, images=now.images + 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -29,17 +30,30 @@ class RunState(StrEnum):
         return self in (RunState.DONE, RunState.STOPPED, RunState.CANCELLED)
 
 
+class Fate(StrEnum):
+    """What became of a claim that will bring no result, in the words of the worker that had it."""
+
+    #: Its process died by itself; or the worker killed it for the image's time, or its memory.
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    #: The worker was told to end, and gives it back.
+    HANDED_BACK = "handed_back"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenShard:
     """What the owner sees of a shard in flight. Instants are Redis TIME, seconds."""
 
     shard: ShardId
     attempt: int
-    deaths: int
     sent: float
     claimed_by: str | None
     claimed: float | None
     committed: float | None
+    fate: Fate | None = None
+    #: The item at which its process died, where that is known.
+    suspect: int | None = None
 
     @property
     def queue_wait_s(self) -> float | None:
@@ -52,6 +66,10 @@ class Claim:
 
     status: str
     items: bytes | None = None
+
+
+#: Fields of a shard in Redis, in the order of OpenShard's.
+_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect")
 
 
 def run_key(run: str) -> str:
@@ -94,6 +112,8 @@ class Ledger:
     def restore(self, fields: dict[str, str]) -> None:
         """Write the run's fields, also after Redis has lost them."""
         self.client.hset(self.run_key, mapping=cast(Any, fields))
+        # A run that was finished, and goes on, must not run out.
+        self.client.persist(self.run_key)
 
     def lease(self, token: int | None, lowest: int = 1) -> int:
         """Take (token None) or renew the lease. Raises FencedError when another owner holds it."""
@@ -118,18 +138,20 @@ class Ledger:
         keys = [self._lease_key, self._open_key, self._shard_key(shard)]
         return self._checked(self._call("open", keys, [token, str(shard), shard.first, items])) == "ok"
 
-    def resend(self, token: int, shard: OpenShard, died: bool) -> tuple[int, int] | None:
-        """(attempt, deaths) of the new attempt; None where it is no longer needed."""
+    def resend(self, token: int, shard: OpenShard, why: str) -> tuple[int, int] | None:
+        """(the new attempt, times that this shard was sent again for `why`); None where it is no longer needed."""
         keys = [self._lease_key, self._shard_key(shard.shard)]
-        status, *numbers = self._call("resend", keys, [token, shard.attempt, int(died)])
+        status, *numbers = self._call("resend", keys, [token, shard.attempt, why])
         if self._checked(status) != "ok":
             return None
         return int(numbers[0]), int(numbers[1])
 
-    def split(self, token: int, parent: ShardId, left_items: bytes, right_items: bytes) -> bool:
-        left, right = parent.halves()
-        keys = [self._lease_key, self._open_key, *(self._shard_key(shard) for shard in (parent, left, right))]
-        args = [token, str(parent), str(left), left.first, left_items, str(right), right.first, right_items]
+    def split(self, token: int, parent: ShardId, parts: Mapping[ShardId, bytes]) -> bool:
+        """`parts` with their packed items. False where the parent is no longer open and uncommitted."""
+        keys = [self._lease_key, self._open_key, *(self._shard_key(shard) for shard in (parent, *parts))]
+        args: list[Any] = [token, str(parent)]
+        for shard, items in parts.items():
+            args += [str(shard), shard.first, items]
         return self._checked(self._call("split", keys, args)) == "ok"
 
     def free(self, token: int, shard: ShardId) -> None:
@@ -158,18 +180,19 @@ class Ledger:
         """The state of those of `ids` that are open."""
         pipe = self.client.pipeline(transaction=False)
         for shard in ids:
-            pipe.hmget(self._shard_key(shard), ["attempt", "deaths", "sent", "by", "claimed", "committed"])
+            pipe.hmget(self._shard_key(shard), list(_SEEN))
         return [
             OpenShard(
                 shard=shard,
                 attempt=int(attempt),
-                deaths=int(deaths),
                 sent=float(sent),
                 claimed_by=by.decode() if by else None,
                 claimed=float(claimed) if claimed else None,
                 committed=float(committed) if committed else None,
+                fate=Fate(fate.decode()) if fate else None,
+                suspect=int(suspect) if suspect else None,
             )
-            for shard, (attempt, deaths, sent, by, claimed, committed) in zip(ids, pipe.execute(), strict=True)
+            for shard, (attempt, sent, by, claimed, committed, fate, suspect) in zip(ids, pipe.execute(), strict=True)
             if attempt is not None
         ]
 
@@ -201,6 +224,11 @@ class Ledger:
         keys = [self.run_key, self._shard_key(message.shard)]
         status, *rest = self._call("claim", keys, [message.attempt, process, message.spec_digest])
         return Claim(status.decode(), *rest)
+
+    def report(self, shard: ShardId, attempt: int, process: str, fate: Fate, item: int | None = None) -> bool:
+        """Say of a process's claim that it will bring no result. False where the claim is no longer its own."""
+        args = [attempt, process, fate, "" if item is None else item]
+        return bool(self._call("report", [self._shard_key(shard)], args) == b"ok")
 
     def commit(self, shard: ShardId, result: bytes) -> str:
         """`ok`, or why the result was dropped: `committed` by another attempt, or `closed`."""

@@ -3,6 +3,6 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'fenced' end
 if redis.call('EXISTS', KEYS[3]) == 1 then return 'exists' end
 local t = redis.call('TIME')
-redis.call('HSET', KEYS[3], 'items', ARGV[4], 'attempt', 1, 'deaths', 0, 'sent', t[1] + t[2] / 1e6)
+redis.call('HSET', KEYS[3], 'items', ARGV[4], 'attempt', 1, 'sent', t[1] + t[2] / 1e6)
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2])
 return 'ok'

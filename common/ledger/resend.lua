@@ -1,12 +1,12 @@
 -- An overdue shard gets a new attempt; the old one can no longer be claimed. KEYS: lease, shard.
--- ARGV: token, the attempt that is overdue, 1 if its process died. Returns {'ok', attempt, deaths} or {why not}.
+-- ARGV: token, the attempt that is overdue, why: what is counted. Returns {'ok', attempt, times} or {why not}.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end
 local attempt, committed = unpack(redis.call('HMGET', KEYS[2], 'attempt', 'committed'))
 if not attempt then return {'closed'} end
 if committed then return {'committed'} end
 if attempt ~= ARGV[2] then return {'stale'} end
 local t = redis.call('TIME')
-redis.call('HDEL', KEYS[2], 'by', 'claimed')
+redis.call('HDEL', KEYS[2], 'by', 'claimed', 'fate', 'suspect')
 redis.call('HSET', KEYS[2], 'sent', t[1] + t[2] / 1e6)
-local deaths = redis.call('HINCRBY', KEYS[2], 'deaths', ARGV[3])
-return {'ok', redis.call('HINCRBY', KEYS[2], 'attempt', 1), deaths}
+local times = redis.call('HINCRBY', KEYS[2], 'times:' .. ARGV[3], 1)
+return {'ok', redis.call('HINCRBY', KEYS[2], 'attempt', 1), times}

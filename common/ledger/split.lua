@@ -1,13 +1,13 @@
--- Close a shard and open its two halves in one step. KEYS: lease, open, parent, left, right.
--- ARGV: token, parent id, then id, first item, items of left and of right. Returns 'ok' or why not.
+-- Close a shard and open its parts in one step. KEYS: lease, open, parent, then the parts.
+-- ARGV: token, parent id, then id, first item, items of each part. Returns 'ok' or why not.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'fenced' end
 if redis.call('EXISTS', KEYS[3]) == 0 then return 'closed' end
 if redis.call('HEXISTS', KEYS[3], 'committed') == 1 then return 'committed' end
 redis.call('DEL', KEYS[3])
 redis.call('ZREM', KEYS[2], ARGV[2])
 local t = redis.call('TIME')
-for i = 0, 1 do
-  redis.call('HSET', KEYS[4 + i], 'items', ARGV[5 + 3 * i], 'attempt', 1, 'deaths', 0, 'sent', t[1] + t[2] / 1e6)
+for i = 0, #KEYS - 4 do
+  redis.call('HSET', KEYS[4 + i], 'items', ARGV[5 + 3 * i], 'attempt', 1, 'sent', t[1] + t[2] / 1e6)
   redis.call('ZADD', KEYS[2], ARGV[4 + 3 * i], ARGV[3 + 3 * i])
 end
 return 'ok'

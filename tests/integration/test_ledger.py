@@ -9,7 +9,7 @@ import redis
 
 from common.broker import connect
 from common.errors import FencedError
-from common.ledger import Ledger, RunState
+from common.ledger import Fate, Ledger, RunState
 from common.messages import ShardId, ShardMessage
 
 SHARD = ShardId(0, 10, 4)
@@ -78,8 +78,8 @@ def test_an_old_attempt_can_no_longer_be_claimed(ledger: Ledger) -> None:
     ledger.open(token, SHARD, ITEMS)
     ledger.claim(message(), "w/1")
     [seen] = ledger.open_shards()
-    assert ledger.resend(token, seen, died=True) == (2, 1)
-    assert ledger.resend(token, seen, died=True) is None, "what was seen is out of date"
+    assert ledger.resend(token, seen, "died") == (2, 1)
+    assert ledger.resend(token, seen, "died") is None, "what was seen is out of date"
     assert ledger.claim(message(1), "w/2").status == "stale"
     assert ledger.claim(message(2), "w/2").status == "ok"
 
@@ -89,7 +89,7 @@ def test_a_committed_shard_is_not_sent_again(ledger: Ledger) -> None:
     ledger.open(token, SHARD, ITEMS)
     [seen] = ledger.open_shards()
     ledger.commit(SHARD, b"result")
-    assert ledger.resend(token, seen, died=False) is None
+    assert ledger.resend(token, seen, "lost") is None
 
 
 @pytest.mark.parametrize("state", [RunState.CANCELLED, RunState.PAUSED, RunState.STOPPED])
@@ -105,15 +105,42 @@ def test_another_spec_or_an_unknown_shard_gives_no_work(ledger: Ledger) -> None:
     assert ledger.claim(message(shard=ShardId(0, 99, 1)), "w/1").status == "closed"
 
 
-def test_a_split_closes_the_parent_and_opens_both_halves(ledger: Ledger) -> None:
+def test_what_was_sent_again_is_counted_by_its_reason(ledger: Ledger) -> None:
     token = ledger.lease(None)
     ledger.open(token, SHARD, ITEMS)
-    assert ledger.split(token, SHARD, b"a\0b", b"c\0d")
+    for why, expected in (("died", (2, 1)), ("lost", (3, 1)), ("died", (4, 2))):
+        [seen] = ledger.open_shards()
+        assert ledger.resend(token, seen, why) == expected
+
+
+def test_a_worker_reports_the_claims_of_its_own_processes_only(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    assert not ledger.report(SHARD, 1, "w/1", Fate.CRASHED, 2), "nobody has claimed it"
+    ledger.claim(message(), "w/1")
+    assert not ledger.report(SHARD, 1, "w/2", Fate.CRASHED, 2)
+    assert not ledger.report(SHARD, 2, "w/1", Fate.CRASHED, 2)
+    assert ledger.report(SHARD, 1, "w/1", Fate.CRASHED, 0)
+    [seen] = ledger.open_shards()
+    assert (seen.fate, seen.suspect) == (Fate.CRASHED, 0)
+    ledger.resend(token, seen, "died")
+    [again] = ledger.open_shards()
+    assert (again.fate, again.suspect, again.claimed_by) == (None, None, None)
+    ledger.claim(message(2), "w/1")
+    ledger.commit(SHARD, b"result")
+    assert not ledger.report(SHARD, 2, "w/1", Fate.CRASHED, 2), "a result is a result"
+
+
+def test_a_split_closes_the_parent_and_opens_its_parts(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
     left, right = SHARD.halves()
+    parts = {left: b"a\0b", right: b"c\0d"}
+    assert ledger.split(token, SHARD, parts)
     assert [one.shard for one in ledger.open_shards()] == [left, right]
     assert ledger.claim(message(shard=right), "w/1").items == b"c\0d"
     assert ledger.commit(SHARD, b"late") == "closed"
-    assert not ledger.split(token, SHARD, b"a\0b", b"c\0d")
+    assert not ledger.split(token, SHARD, parts)
 
 
 def test_a_lease_has_one_holder_and_fences_the_last(ledger: Ledger, client: redis.Redis) -> None:
@@ -129,7 +156,7 @@ def test_a_lease_has_one_holder_and_fences_the_last(ledger: Ledger, client: redi
     for write in (
         lambda: ledger.open(first, SHARD, ITEMS),
         lambda: ledger.free(first, SHARD),
-        lambda: ledger.split(first, SHARD, b"a\0b", b"c\0d"),
+        lambda: ledger.split(first, SHARD, {SHARD.halves()[0]: b"a\0b"}),
     ):
         with pytest.raises(FencedError):
             write()

@@ -1,0 +1,66 @@
+"""Heartbeats in; who is there for this run, and what they were last at, out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+from celery import Celery
+from kombu import Queue
+
+from common import presence
+from common.messages import ShardId
+from common.presence import Beat
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The broker, as a client and as the Celery app that sends through it."""
+
+    client: redis.Redis
+    app: Celery
+
+
+class Crew:
+    """The processes that serve one queue, as of the last look."""
+
+    def __init__(self, connection: Connection, queue: str, run: str) -> None:
+        self._connection = connection
+        self._queue = queue
+        self._run = run
+        self.processes: list[Beat] = []
+        #: The last heartbeat of each process that was at this run, also of the dead.
+        self._last: dict[str, Beat] = {}
+        self._parents_cpu: dict[str, tuple[float, float]] = {}
+
+    def look(self) -> None:
+        beats = presence.live_processes(self._connection.client)
+        self.processes = [beat for beat in beats if self._queue in beat.queues]
+        for beat in self.processes:
+            self._last[beat.process] = beat
+            first, _ = self._parents_cpu.get(beat.worker, (beat.parent_cpu_s, 0.0))
+            self._parents_cpu[beat.worker] = (first, beat.parent_cpu_s)
+
+    def at(self) -> dict[str, str | None]:
+        """Each live process, and the shard of this run that it is at."""
+        return {beat.process: beat.shard if beat.run == self._run else None for beat in self.processes}
+
+    def last_item(self, process: str, shard: ShardId) -> int | None:
+        """The item of the shard at which a process was by its last heartbeat."""
+        beat = self._last.get(process)
+        return beat.item if beat and (beat.run, beat.shard) == (self._run, str(shard)) else None
+
+    def done_at_hand(self) -> int:
+        """Images of shards at hand that are looked at already."""
+        return sum(beat.shard_done for beat in self.processes if beat.run == self._run)
+
+    def waiting(self) -> int:
+        """Messages that wait in the queue, asked through kombu's own interface."""
+        with self._connection.app.connection_for_read() as connection:
+            queue = Queue(self._queue, channel=connection.default_channel)
+            return int(cast(Any, queue.queue_declare(passive=False)).message_count)
+
+    def parents_cpu_s(self) -> float:
+        """Seconds of CPU that the workers' parent processes used between their first and last heartbeats here."""
+        return sum(last - first for first, last in self._parents_cpu.values())

@@ -1,0 +1,32 @@
+"""A run in; paused or going on out: durable on disk, carried out by its owner."""
+
+from __future__ import annotations
+
+import time
+
+from common.errors import ManyeyesError, UsageError
+from common.ledger import RunState
+from producer.rundir import RunDir
+
+#: Seconds for an owner to notice; it looks once a second, and waits for a broker that is gone.
+_OWNER_S = 30.0
+_LOOK_S = 0.05
+
+
+def pause(rundir: RunDir, paused: bool) -> str:
+    """Returns one line for the user. Raises UsageError for a run that nobody works on."""
+    state = rundir.state()
+    if state.finished:
+        raise UsageError(f"run {rundir.run} is {state} already")
+    if not rundir.has_owner():
+        raise UsageError(f"run {rundir.run} has no producer, nothing runs; to go on:  producer resume {rundir.run}")
+    rundir.ask_to_pause(paused)
+    wanted = RunState.PAUSED if paused else RunState.RUNNING
+    deadline = time.monotonic() + _OWNER_S
+    while rundir.state() is not wanted:
+        if rundir.state().finished:
+            return f"{rundir.run}: {rundir.state()} before that"
+        if time.monotonic() >= deadline:
+            raise ManyeyesError(f"run {rundir.run}: its producer has not heard it yet; `producer status` tells")
+        time.sleep(_LOOK_S)
+    return f"{rundir.run}: paused; to go on:  producer unpause {rundir.run}" if paused else f"{rundir.run}: running"

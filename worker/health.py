@@ -1,0 +1,57 @@
+"""Heartbeats of this machine's workers in; healthy, or what ails them, out. Loads no model and no engine."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, cast
+
+from common.broker import connect
+from common.errors import ManyeyesError
+from common.limits import IDLE_ILL_S, OVERDUE_S, START_ILL_S
+from common.presence import WorkerBeat, live_workers
+
+
+def check(url: str, worker: str | None = None) -> str:
+    """One line for a healthy machine. Raises ManyeyesError that names what is ill, BrokerError without a broker.
+
+    `worker`: only that one, by its node name; else all of this host.
+    """
+    host = socket.gethostname()
+    with connect(url) as client:
+        workers = [one for one in live_workers(client) if one.host == host and worker in (None, one.worker)]
+    if not workers:
+        who = worker or f"host {host}"
+        raise ManyeyesError(f"{who}: no worker's heartbeat; it is starting, hung or dead: see its log, start it again")
+    for one in workers:
+        ill = _ailment(one) or _passed_by(one, url)
+        if ill:
+            raise ManyeyesError(f"{one.worker}: {ill}")
+    processes = sum(one.alive for one in workers)
+    return f"{host}: healthy, {len(workers)} worker{'s' * (len(workers) != 1)}, {processes} processes"
+
+
+def _ailment(one: WorkerBeat) -> str | None:
+    if one.overdue_s > OVERDUE_S:
+        return f"an image has passed its time by {one.overdue_s:.0f} s and its process still lives; start it again"
+    if one.short_s > START_ILL_S:
+        return f"{one.alive} of {one.processes} processes live, for {one.short_s:.0f} s now; see its log"
+    return None
+
+
+def _passed_by(one: WorkerBeat, url: str) -> str | None:
+    """Messages that wait while all processes idle: a consumer that no longer consumes."""
+    if one.idle_s < IDLE_ILL_S:
+        return None
+    from kombu import Queue
+
+    from common.broker import celery_app
+
+    with celery_app(url).connection_for_read() as connection:
+        for name in one.queues:
+            queue = Queue(name, channel=connection.default_channel)
+            waiting = int(cast(Any, queue.queue_declare(passive=False)).message_count)
+            if waiting:
+                return (
+                    f"{waiting} messages wait in {name}, and it has taken none for {one.idle_s:.0f} s; start it again"
+                )
+    return None

@@ -1,0 +1,198 @@
+"""The recorder in; dead, hung and bloated pool processes reported, or killed and reported, out.
+
+A thread of the worker's parent: it works whatever native code does in a pool process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import redis
+
+from common import presence
+from common.ledger import Fate, Ledger
+from common.limits import HEARTBEAT_S, WATCH_S
+from common.messages import ShardId
+from common.presence import WorkerBeat
+from worker.recorder import Entry, Recorder
+
+log = logging.getLogger("manyeyes.worker")
+
+#: Seconds that count at most between two looks: a worker that was frozen did not watch in between.
+_MOST_S = 4 * WATCH_S
+#: Where the kernel counts the processes that it killed for want of memory: in this container, and in all.
+_OOM_COUNTS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of one pool process, over several looks."""
+
+    entry: Entry
+    #: Seconds at this image, or since the last one.
+    seconds: float = 0.0
+    #: Why it was killed, if it was.
+    fate: Fate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Death:
+    """What is still to be told to the broker."""
+
+    process: str
+    entry: Entry
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What the warden watches over, and under which name."""
+
+    worker: str
+    processes: int
+    #: Bytes of resident memory that one process may have; 0: no bound.
+    memory_limit: int
+    queues: tuple[str, ...]
+    started: float = field(default_factory=time.time)
+
+
+class Warden(threading.Thread):
+    """Looks four times a second. What it cannot tell a broker that is gone, it tells when it is back."""
+
+    def __init__(self, client: redis.Redis, recorder: Recorder, post: Post) -> None:
+        super().__init__(name="warden", daemon=True)
+        self._client = client
+        self._recorder = recorder
+        self._post = post
+        self._seen: dict[int, _Seen] = {}
+        self._short_since: float | None = None
+        self._untold: list[_Death] = []
+        self._oom_kills = _oom_kills()
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        before, next_beat = time.monotonic(), 0.0
+        while not self._ended.wait(WATCH_S):
+            now = time.monotonic()
+            try:
+                self._look(min(now - before, _MOST_S))
+                self._tell()
+                if now >= next_beat:
+                    next_beat = now + HEARTBEAT_S
+                    presence.worker_beat(self._client, self._beat())
+            except redis.RedisError as error:
+                log.debug("the warden waits for the broker: %s", error)
+            before = now
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _look(self, seconds: float) -> None:
+        entries = self._recorder.entries()
+        for slot, entry in entries.items():
+            seen = self._seen.get(slot)
+            if seen is None or seen.entry.step != entry.step:
+                fate = seen.fate if seen and seen.entry.pid == entry.pid else None
+                seen = self._seen[slot] = _Seen(entry, fate=fate)
+            else:
+                seen.seconds += seconds
+            if not _alive(entry.pid):
+                # Read it again: it may have gone on between the first look and its death.
+                self._bury(slot, self._recorder.entry(slot), seen.fate)
+            elif seen.fate is None:
+                self._judge(seen)
+        self._seen = {slot: seen for slot, seen in self._seen.items() if slot in entries}
+
+    def _judge(self, seen: _Seen) -> None:
+        """Kill a process whose image takes too long, or that has grown too large."""
+        entry = seen.entry
+        if entry.item is not None and 0 < entry.image_timeout < seen.seconds:
+            seen.fate = Fate.TIMEOUT
+            log.error(
+                "item %d of %s takes over %g s: its process is killed", entry.item, entry.run, entry.image_timeout
+            )
+        elif self._post.memory_limit and _resident(entry.pid) > self._post.memory_limit:
+            seen.fate = Fate.OUT_OF_MEMORY
+            log.error("process %d holds over %d MB: it is killed", entry.pid, self._post.memory_limit >> 20)
+        else:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(entry.pid, signal.SIGKILL)
+
+    def _bury(self, slot: int, entry: Entry, fate: Fate | None) -> None:
+        kills = _oom_kills()
+        if fate is None:
+            fate = Fate.OUT_OF_MEMORY if kills > self._oom_kills else Fate.CRASHED
+        self._oom_kills = kills
+        self._untold.append(_Death(f"{self._post.worker}/{entry.pid}", entry, fate))
+        self._recorder.free(slot)
+        self._seen.pop(slot, None)
+
+    def _tell(self) -> None:
+        while self._untold:
+            death = self._untold[0]
+            entry = death.entry
+            # A worker that ends kills what does not end with it: no image is to blame for that.
+            if entry.item is not None and not self._recorder.ending:
+                ledger = Ledger(self._client, entry.run)
+                ledger.report(ShardId.parse(entry.shard), entry.attempt, death.process, death.fate, entry.item)
+            presence.leave(self._client, death.process)
+            del self._untold[0]
+
+    def _beat(self) -> WorkerBeat:
+        if len(self._seen) >= self._post.processes:
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = time.monotonic()
+        at_image = [seen for seen in self._seen.values() if seen.entry.item is not None]
+        bounded = [seen for seen in at_image if seen.entry.image_timeout]
+        idle = [seen.seconds for seen in self._seen.values() if seen.entry.item is None]
+        return WorkerBeat(
+            worker=self._post.worker,
+            host=os.uname().nodename,
+            pid=os.getpid(),
+            queues=self._post.queues,
+            processes=self._post.processes,
+            alive=len(self._seen),
+            started=self._post.started,
+            short_s=0.0 if self._short_since is None else time.monotonic() - self._short_since,
+            overdue_s=max([0.0, *(seen.seconds - seen.entry.image_timeout for seen in bounded)]),
+            idle_s=min(idle) if idle and not at_image else 0.0,
+        )
+
+
+def _alive(pid: int) -> bool:
+    """A dead process that the pool has not reaped yet is dead."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory; 0 where it doesn't say."""
+    for path in _OOM_COUNTS:
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                return int(value)
+    return 0
