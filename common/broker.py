@@ -94,7 +94,8 @@ def celery_app(url: str | None) -> Celery:
         task_send_sent_event=True,
         task_track_started=True,
         broker_connection_retry_on_startup=True,
-        broker_pool_limit=2,
+        # Flower holds two at a time in each of several threads; a smaller pool locks them up.
+        broker_pool_limit=10,
         broker_transport_options={
             "global_keyprefix": PREFIX,
             "visibility_timeout": VISIBILITY_TIMEOUT_S,

@@ -27,6 +27,9 @@ def cancel(rundir: RunDir, broker_url: str | None) -> str:
         raise UsageError(
             f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it, to stop its workers"
         )
+    if broker_url is not None and not rundir.has_owner():
+        # First of all: a run that cannot be cancelled now must not be found cancelled later.
+        connect(broker_url).close()
     rundir.ask_to_cancel()
     deadline = time.monotonic() + _OWNER_S
     while time.monotonic() < deadline:
@@ -37,7 +40,9 @@ def cancel(rundir: RunDir, broker_url: str | None) -> str:
                 return _without_owner(rundir, broker_url)
         except FencedError:
             time.sleep(0.1)
-    raise ManyeyesError(f"run {rundir.run} is asked to stop, but its owner has not yet; `producer status` tells")
+    raise ManyeyesError(
+        f"run {rundir.run} is asked to stop, but its owner has not yet; {rundir.command('status')} tells"
+    )
 
 
 def _without_owner(rundir: RunDir, broker_url: str | None) -> str:

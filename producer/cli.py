@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -199,7 +200,7 @@ def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     elif not found:
         console.print(f"no runs in {output} yet:  producer submit DATASET")
     else:
-        Console().print(show.runs_table(found))
+        show.stdout().print(show.runs_table(found))
 
 
 @cli.command(epilog="Example:  producer status 20261121-1055 --json")
@@ -261,7 +262,7 @@ def detectors(broker: Broker = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found))
     else:
-        Console().print(listing.table(found))
+        show.stdout().print(listing.table(found))
 
 
 def main() -> None:
@@ -272,7 +273,7 @@ def main() -> None:
         cli()
     except (ManyeyesError, OSError, MemoryError) as error:
         if debug:
-            raise
+            traceback.print_exc()
         line = " ".join(str(error).split()) or type(error).__name__
         print(f"error: {line}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", ExitCode.ERROR))

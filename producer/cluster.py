@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from common import presence
@@ -16,9 +18,11 @@ from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from producer.crew import Connection
 from producer.local import LocalCluster
-from producer.options import detector_name
+from producer.options import detector_name, model_path
 from producer.rundir import RunDir
 
+#: Families whose weights are the bytes of the file that the user names.
+BY_FILE = ("onnx", "darknet")
 #: Seconds. A big model on a busy machine loads slower than this only if something is wrong.
 LOCAL_START_S = 300.0
 
@@ -71,15 +75,39 @@ class Cluster:
             self.check()
             client = self.connection.client
             live = presence.live_detectors(client, presence.live_processes(client))
-            found = [info for info in live.values() if info.name == self.launch.name]
+            found = [info for info in live.values() if self.launch.detector == info.queue]
+            found = found or [info for info in live.values() if info.name == self.launch.name]
+            if found and self.local is None:
+                found = self._of_that_file(found)
             if len(found) > 1:
                 queues = ", ".join(info.queue for info in found)
-                raise UsageError(f"workers serve different models as {self.launch.name}: {queues}; name them apart")
+                raise UsageError(
+                    f"workers serve different models as {self.launch.name}: {queues}; name one of these as --detector"
+                )
             if found:
                 return found[0]
             if time.monotonic() >= deadline or (live and self.local is not None):
                 raise self._nobody(sorted(live))
             time.sleep(0.02)
+
+    def _of_that_file(self, served: list[DetectorInfo]) -> list[DetectorInfo]:
+        """Those with the very weights of the file that the user named; all, where it was a name. Raises UsageError."""
+        path = model_path(self.launch.detector)
+        if path is None:
+            return served
+        try:
+            weights = weights_sha256(path)
+        except OSError as error:
+            raise UsageError(
+                f"model {path} cannot be read here ({error.strerror}); to use what workers serve under that name: "
+                f"--detector {self.launch.name}"
+            ) from None
+        if same := [info for info in served if info.weights_sha256 == weights or info.family not in BY_FILE]:
+            return same
+        raise UsageError(
+            f"workers serve another file as {self.launch.name}: {served[0].queue} has SHA-256 "
+            f"{served[0].weights_sha256[:12]}, {path} has {weights[:12]}; serve this one, or name that queue"
+        )
 
     def _nobody(self, live: list[str]) -> ManyeyesError:
         """Says which command starts a worker; the URL's password stays out of it."""
@@ -89,6 +117,15 @@ class Cluster:
             f"no worker serves {self.launch.name!r} on {redact(self.broker_url)} ({served}); "
             f"start one:  MANYEYES_BROKER_URL={redact(self.broker_url)} {command}"
         )
+
+
+def weights_sha256(path: Path) -> str:
+    """As the worker takes it: over the file, or over a .cfg and the .weights beside it. Raises OSError."""
+    with path.open("rb") as file:
+        sha = hashlib.file_digest(file, "sha256")
+    if path.suffix == ".cfg":
+        sha.update(path.with_suffix(".weights").read_bytes())
+    return sha.hexdigest()
 
 
 @contextmanager

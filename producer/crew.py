@@ -25,7 +25,9 @@ class Connection:
 class Crew:
     """The processes that serve one queue, as of the last look."""
 
-    def __init__(self, connection: Connection, queue: str, run: str) -> None:
+    def __init__(self, connection: Connection, queue: str, run: str, embedded: bool) -> None:
+        #: The workers are this run's own, from their start.
+        self._embedded = embedded
         self._connection = connection
         self._queue = queue
         self._run = run
@@ -39,7 +41,7 @@ class Crew:
         self.processes = [beat for beat in beats if self._queue in beat.queues]
         for beat in self.processes:
             self._last[beat.process] = beat
-            first, _ = self._parents_cpu.get(beat.worker, (beat.parent_cpu_s, 0.0))
+            first, _ = self._parents_cpu.get(beat.worker, (0.0 if self._embedded else beat.parent_cpu_s, 0.0))
             self._parents_cpu[beat.worker] = (first, beat.parent_cpu_s)
 
     def at(self) -> dict[str, str | None]:
@@ -62,5 +64,5 @@ class Crew:
             return int(cast(Any, queue.queue_declare(passive=False)).message_count)
 
     def parents_cpu_s(self) -> float:
-        """Seconds of CPU that the workers' parent processes used between their first and last heartbeats here."""
+        """Seconds of CPU of the workers' parents: between their first and last heartbeats here, or from their start."""
         return sum(last - first for first, last in self._parents_cpu.values())

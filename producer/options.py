@@ -38,6 +38,12 @@ def detector_name(text: str) -> str:
     return Path(text).stem if Path(text).suffix else text
 
 
+def model_path(text: str) -> Path | None:
+    """The file that NAME, PATH or NAME=PATH names; None for a name."""
+    _, equals, path = text.rpartition("=")
+    return Path(path) if equals or "/" in path or Path(path).suffix else None
+
+
 def check_detector_text(text: str) -> None:
     """Raises UsageError for what can be no NAME, PATH or NAME=PATH of one detector."""
     if "," in text:

@@ -61,6 +61,8 @@ class Work:
     max_failures: MaxFailures | None
     #: As the user named it.
     detector: str
+    #: The workers are this run's own.
+    embedded: bool
 
 
 class Owner:
@@ -81,7 +83,7 @@ class Owner:
         self._check = check
         self._ledger = Ledger(connection.client, work.rundir.run)
         self._reconciler = Reconciler()
-        self.crew = Crew(connection, work.spec.queue, work.rundir.run)
+        self.crew = Crew(connection, work.spec.queue, work.rundir.run, work.embedded)
         self._listing_error: BaseException | None = None
         self._begun = time.monotonic()
         #: The broker's clock less our monotonic one.
@@ -301,6 +303,7 @@ class Owner:
             eta_s=None if items is None or pace <= 0 else round((items - done) / pace, 1),
             workers=len({beat.worker for beat in self.crew.processes}),
             processes=len(self.crew.processes),
+            stored=journal.done.count,
             sent_again=self.sent_again.total(),
             open_shards=len(self.dispatcher.in_flight),
             seconds=round(time.monotonic() - self._begun, 2),

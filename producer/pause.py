@@ -19,7 +19,7 @@ def pause(rundir: RunDir, paused: bool) -> str:
     if state.finished:
         raise UsageError(f"run {rundir.run} is {state} already")
     if not rundir.has_owner():
-        raise UsageError(f"run {rundir.run} has no producer, nothing runs; to go on:  producer resume {rundir.run}")
+        raise UsageError(f"run {rundir.run} has no producer, nothing runs; to go on:  {rundir.command('resume')}")
     rundir.ask_to_pause(paused)
     wanted = RunState.PAUSED if paused else RunState.RUNNING
     deadline = time.monotonic() + _OWNER_S
@@ -27,6 +27,8 @@ def pause(rundir: RunDir, paused: bool) -> str:
         if rundir.state().finished:
             return f"{rundir.run}: {rundir.state()} before that"
         if time.monotonic() >= deadline:
-            raise ManyeyesError(f"run {rundir.run}: its producer has not heard it yet; `producer status` tells")
+            raise ManyeyesError(
+                f"run {rundir.run}: its producer has not heard it yet; {rundir.command('status')} tells"
+            )
         time.sleep(_LOOK_S)
-    return f"{rundir.run}: paused; to go on:  producer unpause {rundir.run}" if paused else f"{rundir.run}: running"
+    return f"{rundir.run}: paused; to go on:  {rundir.command('unpause')}" if paused else f"{rundir.run}: running"

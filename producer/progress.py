@@ -27,6 +27,8 @@ class Progress:
     open_shards: int
     seconds: float
     at: float
+    #: On disk: what a resume need not do again.
+    stored: int = 0
     #: Shards that were sent again: processes that died or vanished, messages that were lost.
     sent_again: int = 0
 

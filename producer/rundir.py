@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,15 +127,23 @@ class RunDir:
                     time.sleep(0.01)
                     continue
                 file.close()
-                raise FencedError(f"run {self.run} has a live owner; `producer watch {self.run}` shows it") from None
+                raise FencedError(f"run {self.run} has a live owner; {self.command('watch')} shows it") from None
 
     def has_owner(self) -> bool:
-        with (self.path / "owner.lock").open("ab") as file:
-            try:
+        try:
+            # Read only: a run of somebody else's may be looked at too.
+            with (self.path / "owner.lock").open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
         return False
+
+    def command(self, verb: str) -> str:
+        """What to type to do something with this run."""
+        where = "" if self.path.parent == Path("runs") else f" --output {shlex.quote(str(self.path.parent))}"
+        return f"producer {verb} {self.run}{where}"
 
 
 def create(output: Path, run: str) -> RunDir:

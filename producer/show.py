@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ RESULTS_EXAMPLES = "\n\n".join(
         "producer results 20261121-1055 --classes person --format yolo --to labels/",
     )
 )
+#: Columns of what is not a terminal.
+_PIPE_COLUMNS = 200
 #: Seconds between looks of `watch` at a run's progress.
 _LOOK_S = 0.5
 
@@ -47,6 +50,8 @@ def formats_of(text: str) -> tuple[str, ...]:
     from producer.exports import FORMATS
 
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise UsageError(f"--format is empty; choose of {', '.join(FORMATS)}")
     for name in names:
         if name not in FORMATS:
             raise UsageError(f"--format {name} is not known; choose of {', '.join(FORMATS)}")
@@ -58,7 +63,7 @@ def shard_size_of(text: str) -> int | None:
 
     if text == "auto":
         return None
-    if not text.isdigit() or not 1 <= int(text) <= MAX_SHARD_ITEMS:
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MAX_SHARD_ITEMS:
         raise UsageError(f"--shard-size {text} is not possible; give auto, or 1 to {MAX_SHARD_ITEMS}")
     return int(text)
 
@@ -87,8 +92,7 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
         if not (rundir.path / "run.json").exists():
             say("interrupted before the run began; nothing is left of it")
         else:
-            again = f"producer resume {rundir.run} --output {rundir.path.parent}"
-            say(f"interrupted; what is done is kept. To go on:  {again}")
+            say(f"interrupted; what is done is kept. To go on:  {rundir.command('resume')}")
         return ExitCode.INTERRUPTED
     for notice in outcome.notices:
         say(notice)
@@ -97,8 +101,13 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
     else:
         from producer.timings import summary_table
 
-        Console().print(summary_table(outcome))
+        stdout().print(summary_table(outcome))
     return exit_code(outcome)
+
+
+def stdout() -> Console:
+    """Wide where nobody looks: a pipe's reader wants whole numbers."""
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
 
 
 def exit_code(outcome: Outcome) -> int:
@@ -140,10 +149,10 @@ class RunLine:
             run_id=rundir.run,
             run_dir=str(rundir.path),
             name=data.get("name"),
-            state=state if state.finished or live else "interrupted",
+            state=_shown(rundir, state, live),
             detector=data["spec"]["detector"],
             items=counts["items"] if counts else progress.get("items"),
-            done=counts["ok"] + counts["failed"] if counts else progress.get("done", 0),
+            done=counts["ok"] + counts["failed"] if counts else progress.get("done" if live else "stored", 0),
             failed=counts["failed"] if counts else progress.get("failed", 0),
             detections=counts["detections"] if counts else None,
             images_per_s=data.get("images_per_s", progress.get("images_per_s")),
@@ -166,9 +175,15 @@ class RunLine:
             parts.append(f"ETA {duration(self.eta_s)}")
         if self.detections is not None:
             parts.append(f"{self.detections:,} detections")
-        hints = {"interrupted": "resume", "stopped": "resume", "paused": "unpause"}
-        hint = f"; to go on:  producer {hints[self.state]} {self.run_id}" if self.state in hints else ""
-        return ", ".join(parts) + hint
+        hints = {"interrupted": "resume", "stopped": "resume", "paused": "unpause", "cancelling": "cancel"}
+        verb = hints.get(self.state)
+        return ", ".join(parts) + (f"; to go on:  {RunDir(Path(self.run_dir)).command(verb)}" if verb else "")
+
+
+def _shown(rundir: RunDir, state: RunState, live: bool) -> str:
+    if state.finished or live:
+        return state
+    return "cancelling" if rundir.cancel_asked() else "interrupted"
 
 
 def run_lines(rundirs: list[RunDir]) -> tuple[list[RunLine], list[str]]:
@@ -177,7 +192,7 @@ def run_lines(rundirs: list[RunDir]) -> tuple[list[RunLine], list[str]]:
     for rundir in rundirs:
         try:
             lines.append(RunLine.of(rundir))
-        except UsageError as error:
+        except (UsageError, OSError) as error:
             unreadable.append(f"passed over: {error}")
     return lines, unreadable
 
@@ -187,7 +202,7 @@ def runs_table(lines: list[RunLine]) -> Table:
     for column in ("run", "state", "detector"):
         table.add_column(column, no_wrap=True)
     for column in ("images", "failed", "detections", "images/s"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("name")
     for line in lines:
         total = "?" if line.items is None else f"{line.items:,}"
@@ -243,7 +258,10 @@ def export_again(rundir: RunDir, again: Again, console: Console) -> tuple[Path, 
 
     spec, state = rundir.spec(), rundir.state()
     if not state.finished:
-        raise UsageError(f"run {rundir.run} is not finished; `producer resume {rundir.run}` completes it")
+        raise UsageError(f"run {rundir.run} is not finished; to complete it:  {rundir.command('resume')}")
+    formats = formats_of(again.format)
+    if again.to is not None and not again.to.is_dir() and len(formats) > 1:
+        raise UsageError(f"--to {again.to} takes one format, not {again.format}; name one, or a folder")
     asked = View.of(spec)
     view = View(
         conf=asked.conf if again.conf is None else again.conf,
@@ -251,7 +269,7 @@ def export_again(rundir: RunDir, again: Again, console: Console) -> tuple[Path, 
         max_det=asked.max_det if again.max_det is None else again.max_det,
     )
     paths: list[Path] = []
-    for name in formats_of(again.format):
+    for name in formats:
         truth = again.truth if name == "coco" or "coco" not in again.format else None
         exported = export(name, rundir.path, spec, view, again.to, truth)
         if exported.notice:

@@ -134,6 +134,8 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
     state = RunState(data["state"])
     if state is RunState.CANCELLED:
         raise UsageError(f"run {rundir.run} is cancelled, for good; submit the dataset again")
+    if rundir.cancel_asked():
+        raise UsageError(f"run {rundir.run} was told to cancel; to bring that to its end:  {rundir.command('cancel')}")
     if state is RunState.DONE and not (again.retry_failed and data["counts"]["failed"]):
         return _outputs_again(rundir, talk)
     if not data["embedded"] and broker_url is None:
@@ -176,17 +178,13 @@ def _outputs_again(rundir: RunDir, talk: Talk) -> Outcome:
         manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, data["generation"])
         try:
             manifest.check()
+            if journal.done.count < manifest.items:
+                raise ManyeyesError(f"run {rundir.run}: its journal lacks results; submit the dataset again")
             talk.say(f"run {rundir.run} is done; its outputs are written again")
             outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
-            outcome = assemble(rundir, spec, (manifest, journal), None, RunState.DONE, outputs)
+            return assemble(rundir, spec, (manifest, journal), None, RunState.DONE, outputs)
         finally:
             journal.close()
-    if outcome.digest != data["digest"]:
-        raise ManyeyesError(
-            f"run {rundir.run}: the tables are not what they were (digest {outcome.digest[:12]}, "
-            f"before {data['digest'][:12]}): its journal or manifest is damaged; submit the dataset again"
-        )
-    return outcome
 
 
 def _own(
@@ -216,6 +214,7 @@ def _own(
         fields=_fields(rundir, spec),
         max_failures=MaxFailures.parse(data["max_failures"]),
         detector=data["launch"]["detector"],
+        embedded=data["embedded"],
     )
     broker_cpu = _broker_cpu_s(cluster.connection.client)
     startup_s = time.monotonic() - begun
@@ -229,9 +228,9 @@ def _own(
     except FencedError:
         raise
     except ManyeyesError as error:
-        raise type(error)(f"{error}; what is done is kept, to go on:  producer resume {rundir.run}") from error
+        raise type(error)(f"{error}; what is done is kept, to go on:  {rundir.command('resume')}") from error
     except (redis.RedisError, OperationalError) as error:
-        again = f"what is done is kept; when it is back:  producer resume {rundir.run}"
+        again = f"what is done is kept; when it is back:  {rundir.command('resume')}"
         raise BrokerError(f"lost the broker: {error}; {again}") from error
     finally:
         journal.close()
@@ -259,7 +258,7 @@ def _own(
     if state is RunState.STOPPED:
         talk.say(
             f"stopped: {owner.tally.failed:,} images failed, more than --max-failures {data['max_failures']}; "
-            f"to go on:  producer resume {rundir.run} --max-failures N"
+            f"to go on:  {rundir.command('resume')} --max-failures N"
         )
     outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
     return assemble(rundir, spec, (manifest, journal), facts, state, outputs)

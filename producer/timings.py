@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,10 +146,13 @@ def stage_figures(run_dir: Path, facts: RunFacts) -> dict[str, Stage]:
             # One column at a time: 4 bytes an image.
             seconds = file.read(columns=[f"{name}_s"], use_threads=False).column(0).to_numpy()
             p50, p95, p99 = (float(value) * 1e3 for value in np.percentile(seconds, (50, 95, 99)))
-            busy = facts.busy_s / facts.images if facts.images else 0.0
-            share = min(1.0, float(seconds.mean(dtype=np.float64)) / busy) if busy else None
-            figures[name] = Stage(p50, p95, p99, share)
-    return figures
+            figures[name] = Stage(p50, p95, p99, float(seconds.mean(dtype=np.float64)))
+    means = sum(stage.share or 0.0 for stage in figures.values())
+    # After a resume the table has more images than the facts: theirs may have been slower.
+    busy = max(means, facts.busy_s / facts.images if facts.images else 0.0)
+    return {
+        name: replace(stage, share=(stage.share or 0.0) / busy if busy else None) for name, stage in figures.items()
+    }
 
 
 def summary_table(outcome: Outcome) -> RenderableType:

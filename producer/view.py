@@ -27,9 +27,11 @@ class View:
 
     def check(self, spec: Spec) -> None:
         """Raises UsageError for a view that the tables of this spec cannot answer."""
-        if not spec.floor <= self.conf <= 1:
+        if not 0 < self.conf <= 1:
+            raise UsageError(f"--conf {self.conf:g} is out of range; give a number above 0, at most 1")
+        if self.conf < spec.floor:
             raise UsageError(
-                f"--conf {self.conf:g} is outside {spec.floor:g}..1: the tables hold no score under the floor "
+                f"--conf {self.conf:g} is under the floor: the tables hold no score under the floor "
                 f"{spec.floor:g}; submit again with --floor {self.conf:g} to go lower"
             )
         if self.conf != spec.conf and not spec.refilterable:

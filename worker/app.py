@@ -21,9 +21,9 @@ from billiard.process import current_process
 from celery import Celery, signals
 from kombu import Queue
 
-from common.broker import celery_app
+from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
-from common.errors import ManyeyesError, ProtocolError, UsageError
+from common.errors import ExitCode, ManyeyesError, ProtocolError, UsageError
 from common.messages import DETECT_TASK, ShardMessage
 from common.settings import Settings
 
@@ -67,7 +67,10 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
             raise UsageError(
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
             )
-        _checked[:] = check.finish(check.start())
+        child = check.start()
+        # Meanwhile: Celery itself would try for ever, and end with 0.
+        connect(settings.broker_url).close()
+        _checked[:] = check.finish(child)
     except ManyeyesError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
@@ -94,6 +97,7 @@ def _load(**_: Any) -> None:
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
         print(f"error: {error}", file=sys.stderr, flush=True)
+        _recorder.fail()
         os.kill(os.getppid(), signal.SIGTERM)
         raise
 
@@ -122,6 +126,13 @@ def _give_back(**_: Any) -> None:
     """TERM: pool processes hand their shards back between two images, and need not finish them."""
     if _recorder is not None:
         _recorder.end()
+
+
+@signals.worker_shutdown.connect
+def _exit_code(sender: Any, **_: Any) -> None:
+    """An end for want of a detector is no good end, though it comes by TERM: who restarts workers looks at this."""
+    if _recorder is not None and _recorder.failed:
+        sender.exitcode = ExitCode.ERROR
 
 
 @signals.worker_process_shutdown.connect

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.detector_info import DetectorInfo
-from common.errors import ManyeyesError, ModelError
+from common.errors import ManyeyesError, ModelError, UsageError
 from common.settings import Settings
 from worker import models
 from worker.detectors.base import DetectOptions, Detector
@@ -30,7 +30,11 @@ def load_all(settings: Settings) -> list[Detector]:
 
     Raises ModelError.
     """
-    return [_warm(_load(text, settings)) for text in settings.detectors]
+    detectors = [_load(text, settings) for text in settings.detectors]
+    names = [detector.info.name for detector in detectors]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"two detectors are called {double}; name them apart: --detector a={double}.onnx,b=...")
+    return [_warm(detector) for detector in detectors]
 
 
 def _load(text: str, settings: Settings) -> Detector:

@@ -16,8 +16,8 @@ _PID = struct.Struct("<q")
 #: images begun, item: what changes with every image.
 _STEP = struct.Struct("<Qq")
 _STEP_AT = _PID.size
-#: The first byte of the memory: the worker is about to end.
-_ENDING_AT, _SLOTS_AT = 0, 64
+#: First bytes of the memory: the worker is about to end; a process could not load its detectors.
+_ENDING_AT, _FAILED_AT, _SLOTS_AT = 0, 1, 64
 #: Seconds for the parent to read what a dead process left, before its successor takes the slot.
 _PATIENCE_S = 5.0
 
@@ -72,7 +72,15 @@ class Recorder:
     def ending(self) -> bool:
         return self._memory[_ENDING_AT] == 1
 
+    @property
+    def failed(self) -> bool:
+        return self._memory[_FAILED_AT] == 1
+
     # A pool process's side.
+
+    def fail(self) -> None:
+        """This process could not load what the worker serves."""
+        self._memory[_FAILED_AT] = 1
 
     def slot(self, number: int) -> Slot:
         """Take a slot. That of a dead process is taken once the parent has read it."""
