@@ -117,11 +117,14 @@ class RunDir:
                 raise FencedError(f"run {self.run} has a live owner; `producer watch {self.run}` shows it") from None
 
     def has_owner(self) -> bool:
-        with (self.path / "owner.lock").open("ab") as file:
-            try:
+        """Writes nothing: whoever may read a run may ask."""
+        try:
+            with (self.path / "owner.lock").open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
         return False
 
 
