@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from common.errors import ItemCode, ManyeyesError
-from common.messages import ItemRecord, ShardResult
+from common.messages import DETECTION_DTYPE, ItemRecord, ShardResult
 from producer.columns import path_text, status
 from producer.journal import Journal
 from producer.manifest import Manifest
@@ -196,4 +196,4 @@ def _looked(journal: Journal) -> Iterator[_Looked]:
 
 def _numbers(result: ShardResult) -> npt.NDArray[np.uint32]:
     """Class, score and box of each detection as bits: (n, 6)."""
-    return np.ascontiguousarray(result.detections.view("<u4").reshape(len(result.detections), -1)[:, 1:])
+    return np.ascontiguousarray(result.detections.view("<u4").reshape(-1, len(DETECTION_DTYPE))[:, 1:])

@@ -14,6 +14,7 @@ TOLD = 5
 class Part(StrEnum):
     """Where a difference lies."""
 
+    STATE = "state"
     RUN = "run.json"
     SPEC = "spec"
     MANIFEST = "manifest"
@@ -88,12 +89,10 @@ class Receipt:
         return not self.differences
 
     def with_findings(self, findings: Findings) -> Receipt:
-        parts = findings.parts
-        mendable = bool(parts) and parts <= OUTPUT_PARTS
-        return replace(self, differences=findings.told, more=findings.more, mendable=mendable)
+        return replace(self, differences=findings.told, more=findings.more)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "agrees": self.agrees}
+        return {"agrees": self.agrees, **asdict(self)}
 
     def lines(self) -> list[str]:
         """For people: what agreed, or what differs and what to do."""

@@ -46,7 +46,7 @@ def _crew(progress: Progress) -> str:
 
 
 def _files(done: int, total: int) -> str:
-    return f"{done:,}/{total:,} files read again"
+    return f"{done:,}/{total:,} images compared with their files"
 
 
 class PlainReporter:

@@ -12,6 +12,7 @@ from common.datasets import fetch
 from common.errors import ItemError, ManyeyesError, UsageError
 from common.ledger import RunState
 from producer.exports import DEFAULT_NAMES
+from producer.exports.coco import DATASET_NAME
 from producer.imagecheck import image_rows
 from producer.itemset import ItemSet
 from producer.journal import Journal
@@ -55,9 +56,10 @@ def verify(rundir: RunDir, deep: bool, seen: Seen = lambda done, total: None) ->
         pending=totals.pending,
         detections=totals.detections,
         digest=totals.digest,
+        mendable=bool(findings.parts) and findings.parts <= OUTPUT_PARTS,
     )
     if totals.pending:
-        findings.add(Part.PENDING, f"{totals.pending:,} of {totals.items:,} items: the run was {receipt.state}")
+        findings.add(Part.PENDING, f"{totals.pending:,} of {totals.items:,} items: the run is {receipt.state}")
     if deep and totals.items:
         files = _read_files(rundir, sources.spec.root.encode(errors="surrogateescape"), totals, findings, seen)
         receipt = replace(receipt, files=files.same, without_digest=files.without_digest)
@@ -75,8 +77,13 @@ def outputs_agree(rundir: RunDir) -> bool:
     if sources is None:
         return False
     check_tables(rundir.path, data, sources, findings)
-    names = (TIMINGS_JSON, PREVIEW_FILE, *(DEFAULT_NAMES[name] for name in data["outputs"]["formats"]))
-    return not findings.parts & OUTPUT_PARTS and all((rundir.path / name).exists() for name in names)
+    if findings.parts & OUTPUT_PARTS:
+        return False
+    formats = data["outputs"]["formats"]
+    names = [TIMINGS_JSON, PREVIEW_FILE, *(DEFAULT_NAMES[name] for name in formats)]
+    if "coco" in formats:
+        names.append(DATASET_NAME)
+    return all((rundir.path / name).exists() for name in names)
 
 
 def _read(rundir: RunDir, findings: Findings) -> dict[str, Any]:
@@ -84,17 +91,19 @@ def _read(rundir: RunDir, findings: Findings) -> dict[str, Any]:
         return rundir.read()
     except UsageError as error:
         findings.add(Part.RUN, str(error))
-        return {}
+    except AttributeError:
+        findings.add(Part.RUN, f"{rundir.path / 'run.json'} holds no JSON object")
+    return {}
 
 
 def _is_finished(rundir: RunDir, state: str, findings: Findings) -> bool:
     if rundir.has_owner():
-        findings.add(Part.RUN, f"the run has a live owner and is not finished:  producer watch {rundir.run}")
+        findings.add(Part.STATE, f"the run has a live owner and is not finished:  producer watch {rundir.run}")
         return False
     if state not in set(RunState):
-        findings.add(Part.RUN, f"the state {state!r} is not known")
+        findings.add(Part.STATE, f"{state!r} is none that a run can be in")
     elif not RunState(state).finished:
-        findings.add(Part.RUN, f"the run is not finished ({state}, without an owner):  producer resume {rundir.run}")
+        findings.add(Part.STATE, f"the run is not finished ({state}, without an owner):  producer resume {rundir.run}")
         return False
     return True
 
