@@ -196,4 +196,4 @@ def _looked(journal: Journal) -> Iterator[_Looked]:
 
 def _numbers(result: ShardResult) -> npt.NDArray[np.uint32]:
     """Class, score and box of each detection as bits: (n, 6)."""
-    return np.ascontiguousarray(result.detections.view("<u4").reshape(-1, len(DETECTION_DTYPE))[:, 1:])
+    return np.ascontiguousarray(result.detections.view("<u4").reshape(-1, DETECTION_DTYPE.itemsize // 4)[:, 1:])
