@@ -117,7 +117,9 @@ class Receipt:
         if self.more:
             lines.append(f"  and {self.more:,} more")
         if self.mendable:
-            lines.append(f"to make the outputs again from the manifest and the journal:  producer resume {self.run_id}")
+            lines.append(
+                f"to make the outputs again from the manifest and the journal:  producer resume {self.run_dir}"
+            )
         return lines
 
 

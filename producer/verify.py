@@ -98,12 +98,12 @@ def _read(rundir: RunDir, findings: Findings) -> dict[str, Any]:
 
 def _is_finished(rundir: RunDir, state: str, findings: Findings) -> bool:
     if rundir.has_owner():
-        findings.add(Part.STATE, f"the run has a live owner and is not finished:  producer watch {rundir.run}")
+        findings.add(Part.STATE, f"the run has a live owner and is not finished:  producer watch {rundir.path}")
         return False
     if state not in set(RunState):
         findings.add(Part.STATE, f"{state!r} is none that a run can be in")
     elif not RunState(state).finished:
-        findings.add(Part.STATE, f"the run is not finished ({state}, without an owner):  producer resume {rundir.run}")
+        findings.add(Part.STATE, f"the run is not finished ({state}, without an owner):  producer resume {rundir.path}")
         return False
     return True
 

@@ -197,7 +197,7 @@ DAMAGES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "detector": (edit("detector", "digest", new="0"), ("spec: it pins the detector", "run.json says 0")),
     "spec lacks": (edit("spec", new={}), ("spec: what run.json says of it cannot be read",)),
     "state": (edit("state", new="asleep"), ("state: 'asleep' is none that a run can be in",)),
-    "running": (edit("state", new="running"), ("state: the run is not finished", "producer resume 2")),
+    "running": (edit("state", new="running"), ("state: the run is not finished", "producer resume /")),
     "no JSON": (truncate("run.json"), ("run.json: ", "no readable run.json")),
     "no object": (lambda run: (run / "run.json").write_text("[]") and None, ("run.json: ", "no JSON object")),
 }
@@ -236,7 +236,7 @@ def test_what_differs_is_on_stderr_with_exit_code_5(run: Path, tmp_path: Path) -
     assert (said.code, said.out) == (5, "")
     assert "the receipt does not agree: " in said.error
     assert "  images.parquet: item 0 is missing\n" in said.err
-    assert f"producer resume {run.name}" in said.err, "the manifest and the journal are whole"
+    assert f"producer resume runs/{run.name}\n" in said.err, "the manifest and the journal are whole"
     said = producer("verify", run, "--json", cwd=tmp_path)
     assert (said.code, said.json["agrees"], said.json["items"]) == (5, False, ITEMS - 1)
     assert "images.parquet: item 0 is missing" in said.json["differences"] and "item 0 is missing" in said.err
@@ -260,7 +260,7 @@ def test_another_encoding_of_the_same_rows_agrees(run: Path) -> None:
 def test_a_live_run_is_left_alone(run: Path, tmp_path: Path) -> None:
     with RunDir(run).lock():
         said = producer("verify", cwd=tmp_path)
-    assert said.code == 5 and "has a live owner" in said.err and f"producer watch {run.name}" in said.err
+    assert said.code == 5 and "has a live owner" in said.err and f"producer watch runs/{run.name}\n" in said.err
 
 
 def test_a_lock_that_is_not_there_is_not_made(run: Path) -> None:
