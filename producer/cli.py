@@ -253,6 +253,19 @@ def results(  # noqa: PLR0913, PLR0917 - each is one option
         print(path)
 
 
+@cli.command(epilog="Example:  producer verify latest --deep")
+def verify(
+    run: Run = "latest",
+    deep: Annotated[
+        bool, typer.Option("--deep", envvar="MANYEYES_DEEP", help="Read every image's file again and compare it.")
+    ] = False,
+    output: Output = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that every item of a run is in its tables exactly once; name what differs. Changes nothing."""
+    raise typer.Exit(show.show_receipt(rundirs.find(output, run), deep, console, as_json))
+
+
 @cli.command(epilog="Example:  producer detectors --broker redis://head:6379/0")
 def detectors(broker: Broker = None, as_json: AsJson = False) -> None:
     """List what can be named as --detector: built in, downloadable, and served by live workers."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Seconds between plain lines where there is no terminal.
 _PLAIN_EVERY_S = 5.0
+#: Seconds between redraws of a bar that is told of every file.
+_DRAW_EVERY_S = 0.2
 
 
 def duration(seconds: float) -> str:
@@ -46,6 +48,10 @@ def _crew(progress: Progress) -> str:
     return f"{workers} ({progress.processes} process{'es' * (progress.processes != 1)})"
 
 
+def _files(done: int, total: int) -> str:
+    return f"{done:,}/{total:,} images compared with their files"
+
+
 class PlainReporter:
     """Lines without control characters, for logs."""
 
@@ -64,6 +70,13 @@ class PlainReporter:
             self._last, self._state = now, progress.state
             print(f"{progress.run}: {describe(progress)}", file=sys.stderr, flush=True)
 
+    def files(self, done: int, total: int) -> None:
+        """How many files `verify` has read again."""
+        now = time.monotonic()
+        if now - self._last >= _PLAIN_EVERY_S or done == total:
+            self._last = now
+            print(_files(done, total), file=sys.stderr, flush=True)
+
 
 class BarReporter:
     """One live line on a terminal."""
@@ -81,6 +94,7 @@ class BarReporter:
             transient=True,
         )
         self._task = self._bar.add_task("starting", total=None, percent="  -")
+        self._drawn = 0.0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -92,14 +106,19 @@ class BarReporter:
         self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
-        percent = f"{100 * progress.done // progress.items:3d}%" if progress.items else "  -"
+        self._draw(progress.done, progress.items, describe(progress))
+
+    def files(self, done: int, total: int) -> None:
+        """How many files `verify` has read again."""
+        now = time.monotonic()
+        if now - self._drawn >= _DRAW_EVERY_S or done == total:
+            self._drawn = now
+            self._draw(done, total, _files(done, total))
+
+    def _draw(self, done: int, total: int | None, description: str) -> None:
+        percent = f"{100 * done // total:3d}%" if total else "  -"
         self._bar.update(
-            self._task,
-            completed=progress.done,
-            total=progress.items,
-            description=describe(progress),
-            percent=percent,
-            refresh=True,
+            self._task, completed=done, total=total, description=description, percent=percent, refresh=True
         )
 
 

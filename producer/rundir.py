@@ -130,8 +130,8 @@ class RunDir:
                 raise FencedError(f"run {self.run} has a live owner; {self.command('watch')} shows it") from None
 
     def has_owner(self) -> bool:
+        """Writes nothing: whoever may read a run may ask."""
         try:
-            # Read only: a run of somebody else's may be looked at too.
             with (self.path / "owner.lock").open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
@@ -142,8 +142,7 @@ class RunDir:
 
     def command(self, verb: str) -> str:
         """What to type to do something with this run."""
-        where = "" if self.path.parent == Path("runs") else f" --output {shlex.quote(str(self.path.parent))}"
-        return f"producer {verb} {self.run}{where}"
+        return f"producer {verb} {self.run if self.path.parent == Path('runs') else shlex.quote(str(self.path))}"
 
 
 def create(output: Path, run: str) -> RunDir:

@@ -238,6 +238,23 @@ def follow(rundir: RunDir, console: Console) -> int:
     return ExitCode.SOME_FAILED if line.failed else ExitCode.OK
 
 
+def show_receipt(rundir: RunDir, deep: bool, console: Console, as_json: bool) -> int:
+    """What agrees on stdout, what differs on stderr; the exit code."""
+    from producer.reporters import reporter
+    from producer.verify import verify
+
+    if deep:
+        with reporter(console) as report:
+            receipt = verify(rundir, deep, report.files)
+    else:
+        receipt = verify(rundir, deep)
+    if as_json:
+        print(json.dumps(receipt.to_json()))
+    if not (as_json and receipt.agrees):
+        print("\n".join(receipt.lines()), file=sys.stdout if receipt.agrees else sys.stderr)
+    return ExitCode.OK if receipt.agrees else ExitCode.INCOMPLETE
+
+
 @dataclass(frozen=True, slots=True)
 class Again:
     """What `results` was asked for; None: as at submit."""
