@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,7 @@ def chaos(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     clean = False
     try:
-        report = Session(plan, place, lambda line: say.print(line, soft_wrap=True)).hold()
+        report = Session(plan, place, lambda line: say.print(_stamped(line), soft_wrap=True)).hold()
         clean = report.clean
     finally:
         if folder is None and clean:
@@ -66,6 +67,11 @@ def chaos(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         out.print(table(report.kinds))
         out.print(report.sentence(), soft_wrap=True, markup=False)
     raise typer.Exit(0 if report.clean else 1)
+
+
+def _stamped(line: str) -> str:
+    """With the local time, as the logs have it."""
+    return f"{time.strftime('%H:%M:%S')} {line}"
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def segfault() -> None:
 def allocate() -> None:
     held = []
     for _ in range(_STEPS):
-        held.append(bytearray(b"\1") * _STEP_BYTES)
+        held.append(b"\1" * _STEP_BYTES)
         time.sleep(_STEP_S)
     raise MemoryError
 

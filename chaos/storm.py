@@ -53,7 +53,8 @@ class Storm:
                 pace_due = now + 1
                 self._set_pace(self._pace(items, end - now))
             if now >= due and now < end:
-                due = now + self._gap() if self._strike() else due
+                # Not from now on: what had to wait for its victims does not make the faults fewer.
+                due = due + self._gap() if self._strike() else due
             if self._hung(now, end):
                 return False
             time.sleep(LOOK_S)
