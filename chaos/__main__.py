@@ -50,7 +50,9 @@ def chaos(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     plan = Plan(Weather(seconds, seed, every), workers, images or max(round(seconds * IMAGES_PER_S), 400), poison)
     place = folder.absolute() if folder else Path(tempfile.mkdtemp(prefix="manyeyes-chaos-"))
     say = Console(stderr=True, highlight=False, markup=False)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # INT too: a shell ignores it for what it puts in the background, and the producer would inherit that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     clean = False
     try:
         report = Session(plan, place, lambda line: say.print(_stamped(line), soft_wrap=True)).hold()

@@ -15,7 +15,7 @@ from tests.acceptance.commands import Said, finish, marked, start
 from tests.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-#: Six faults: of this seed they are a worker killed, one told to end, the producer killed, the broker flushed, restarted
+#: Six faults. Of this seed: a worker killed, one told to end, the producer killed, the broker flushed, restarted
 #: with its file, and with an older one.
 OPTIONS = ("--seconds", 9, "--every", 1.5, "--seed", 5, "--no-poison", "--json")
 
