@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check bench bench-peers clean
+.PHONY: help setup demo test check bench bench-peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,6 +46,9 @@ $(VENV)/.peers: $(STAMP)
 
 bench-peers: $(VENV)/.peers ## the same beside Ray Data
 	$(BIN)/python -m benchmarks.speedup --peers
+
+chaos: $(STAMP) ## ten minutes of random faults into a real run, which must lose and change nothing
+	$(BIN)/python -m chaos --seconds 600
 
 clean: ## what the targets above have made, but not your runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dataset demo-runs bench-results build *.egg-info

@@ -1,0 +1,1 @@
+"""Random faults into a real run, and proof that nothing was lost."""

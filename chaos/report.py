@@ -1,0 +1,84 @@
+"""Wounds and a receipt in; a table for people, one object for programs, and the verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from chaos.receipt import Receipt
+from chaos.wounds import Wound
+
+
+@dataclass(frozen=True, slots=True)
+class KindFacts:
+    """Faults of one kind. Seconds to recover; `unhealed` had not when all ended."""
+
+    kind: str
+    count: int
+    median_s: float | None
+    worst_s: float | None
+    unhealed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    seed: int
+    seconds: float
+    quiet_s: float
+    workers: int
+    processes: int
+    kinds: tuple[KindFacts, ...]
+    resumed: int
+    #: Workers and producers that ended though no fault told them to.
+    surprises: tuple[str, ...]
+    #: False where the run hung.
+    ended: bool
+    receipt: Receipt
+
+    @property
+    def faults(self) -> int:
+        return sum(kind.count for kind in self.kinds)
+
+    @property
+    def clean(self) -> bool:
+        return self.ended and self.receipt.clean and not any(kind.unhealed for kind in self.kinds)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "faults": self.faults, "clean": self.clean}
+
+    def sentence(self) -> str:
+        r = self.receipt
+        files = ", ".join(r.files_different) or "none"
+        verify = r.verify or "not in this checkout"
+        failed = ", ".join(f"{count} {code}" for code, count in sorted(r.failed.items())) or "none"
+        lines = [
+            f"{self.faults} faults of {len(self.kinds)} kinds in {self.seconds:.0f} s, seed {self.seed}; "
+            f"{self.workers} workers, {self.processes} processes; producer resumed {self.resumed} times",
+            f"images {r.images:,}, lost {r.lost}, doubled {r.doubled}, rows different {r.rows_different}, "
+            f"files different: {files}; failed rows: {failed}; verify: {verify}",
+            *(f"nobody asked for it: {line}" for line in self.surprises),
+            "clean: the same bytes as the quiet run's" if self.clean else "NOT CLEAN",
+        ]
+        return "\n".join(lines)
+
+
+def by_kind(wounds: Sequence[Wound]) -> tuple[KindFacts, ...]:
+    """In the order of names."""
+    found = []
+    for kind in sorted({wound.kind for wound in wounds}):
+        mine = [wound.healed_s for wound in wounds if wound.kind == kind]
+        healed = [seconds for seconds in mine if seconds is not None]
+        middle, worst = (round(median(healed), 1), round(max(healed), 1)) if healed else (None, None)
+        found.append(KindFacts(kind, len(mine), middle, worst, len(mine) - len(healed)))
+    return tuple(found)
+
+
+def table(kinds: Sequence[KindFacts]) -> Table:
+    shown = Table("fault", "count", "median s", "worst s", "not healed", title="seconds to recover")
+    for one in kinds:
+        shown.add_row(one.kind, str(one.count), str(one.median_s), str(one.worst_s), str(one.unhealed or ""))
+    return shown

@@ -1,0 +1,56 @@
+"""A short storm over a real run: nothing is lost, the tables are the quiet run's, and nothing stays behind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from chaos.receipt import compare
+from producer.rundir import RunDir, find
+from tests.acceptance.commands import Said, finish, marked, start
+from tests.waiting import wait_until
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+#: Six faults. Of this seed: a message lost, the broker restarted, a worker killed, connections cut, the producer
+#: killed, a process killed. None of them makes the broker forget the attempts.
+OPTIONS = ("--seconds", 9, "--every", 1.5, "--seed", 2102, "--no-poison", "--json")
+
+
+@pytest.fixture(scope="module")
+def storm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, Path]:
+    """What a storm said, and the folder with its runs."""
+    folder = tmp_path_factory.mktemp("storm") / "kept"
+    command = ("python", "-m", "chaos", *OPTIONS, "--folder", folder)
+    return finish(start(*command, cwd=CHECKOUT, MANYEYES_TEST_MARK=str(folder))), folder
+
+
+def test_a_storm_changes_no_byte(storm: tuple[Said, Path]) -> None:
+    said, folder = storm
+    assert said.code == 0, said.err + said.out
+    report, receipt = said.json, said.json["receipt"]
+    assert report["faults"] >= 4 and all(kind["count"] == 1 for kind in report["kinds"]), "a kind came twice"
+    assert (receipt["lost"], receipt["doubled"], receipt["rows_different"]) == (0, 0, 0)
+    assert receipt["images"] > 0 and receipt["files_different"] == []
+    assert receipt["verify"] in (None, "agrees")
+    wait_until(lambda: not marked(str(folder)), what="the end of everything that the storm started")
+
+
+def test_what_is_lost_doubled_or_different_is_counted(storm: tuple[Said, Path], tmp_path: Path) -> None:
+    _, folder = storm
+    quiet = find(folder / "quiet", "latest")
+    damaged = RunDir(tmp_path / quiet.run)
+    shutil.copytree(quiet.path, damaged.path)
+    assert compare(quiet, damaged).clean
+    rows = pq.read_table(quiet.path / "images.parquet")
+    pq.write_table(
+        pa.concat_tables([rows.slice(0, 2), rows.slice(1, 1), rows.slice(4)]), damaged.path / "images.parquet"
+    )
+    found = compare(quiet, damaged)
+    assert (found.lost, found.doubled, found.clean) == (2, 1, False)
+    assert found.rows_different > 0 and found.files_different == ("images.parquet",)
+    (damaged.path / "images.parquet").unlink()
+    assert compare(quiet, damaged).lost == len(rows)
