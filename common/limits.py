@@ -56,5 +56,7 @@ MAX_UNREADABLE = 3
 WATCH_S = 0.25
 #: Seconds for which a process tries to commit a finished shard to a broker that does not answer.
 COMMIT_PATIENCE_S = 120.0
+#: Seconds for which a starting worker waits for its broker.
+BROKER_START_S = 10.0
 #: Seconds after which `worker health` calls waiting messages and idle processes, or a slow start, ill.
 IDLE_ILL_S, START_ILL_S = 30.0, 180.0

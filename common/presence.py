@@ -110,6 +110,11 @@ def worker_beat(client: redis.Redis, now: WorkerBeat) -> None:
     pipe.execute()
 
 
+def worker_leave(client: redis.Redis, worker: str) -> None:
+    client.delete(worker_key(worker))
+    client.zrem(WORKERS_KEY, worker)
+
+
 def live_workers(client: redis.Redis) -> list[WorkerBeat]:
     """All workers whose heartbeat lives, in the order of their names."""
     return [_worker(json.loads(text)) for text in _living(client, WORKERS_KEY, worker_key)]

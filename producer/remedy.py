@@ -45,7 +45,9 @@ class Remedy:
             self._found[why] += 1
             self._dispatcher.split(shard.shard, shard.shard.around(suspect))
             return
-        sent = self._ledger.resend(self._target.token, shard, why)
+        # A process that an operator killed in between says nothing of the image.
+        killer = shard.fate if shard.fate in _CODES else None
+        sent = self._ledger.resend(self._target.token, shard, why, killer)
         if sent is None:
             return
         attempt, times = sent
@@ -65,7 +67,8 @@ class Remedy:
 
     def _give_up(self, shard: OpenShard, attempt: int, why: Why, times: int) -> None:
         """A row for an image that alone has cost too many processes. The first commit counts, so late results lose."""
-        code = _CODES.get(shard.fate, ItemCode.CRASHED) if shard.fate else ItemCode.CRASHED
+        killer = shard.fate if shard.fate in _CODES else shard.killer
+        code = _CODES[killer] if killer else ItemCode.CRASHED
         words = {
             ItemCode.TIMEOUT: f"took more than {self._target.spec.image_timeout:g} s (--image-timeout)",
             ItemCode.OUT_OF_MEMORY: "ran out of memory",

@@ -229,6 +229,11 @@ def _own(
         raise
     except ManyeyesError as error:
         raise type(error)(f"{error}; what is done is kept, to go on:  {rundir.command('resume')}") from error
+    except OSError as error:
+        raise ManyeyesError(
+            f"cannot write to {rundir.path} ({error.strerror}); what is done is kept; when that is mended:  "
+            f"{rundir.command('resume')}"
+        ) from error
     except (redis.RedisError, OperationalError) as error:
         again = f"what is done is kept; when it is back:  {rundir.command('resume')}"
         raise BrokerError(f"lost the broker: {error}; {again}") from error

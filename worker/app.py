@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,8 @@ from kombu import Queue
 
 from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
-from common.errors import ExitCode, ManyeyesError, ProtocolError, UsageError
+from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
+from common.limits import BROKER_START_S
 from common.messages import DETECT_TASK, ShardMessage
 from common.settings import Settings
 
@@ -39,6 +41,7 @@ _checked: list[DetectorInfo] = []
 #: What the pool processes are at; its memory is shared with them by the fork.
 _recorder: Any = None
 _warden: Any = None
+_ended_with: list[int] = []
 #: The Celery node's name, as Flower shows it; set before the pool forks.
 _node = ""
 
@@ -68,8 +71,8 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
             )
         child = check.start()
-        # Meanwhile: Celery itself would try for ever, and end with 0.
-        connect(settings.broker_url).close()
+        # Meanwhile: Celery itself would try for ever.
+        _await_broker(settings.broker_url)
         _checked[:] = check.finish(child)
     except ManyeyesError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -78,6 +81,18 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     for info in _checked:
         speed = f"{info.ms_per_image:.1f} ms an image"
         print(f"serves {info.queue}: {info.family}, {len(info.labels)} classes, {speed}", flush=True)
+
+
+def _await_broker(url: str) -> None:
+    """A broker that is being restarted is waited for. Raises BrokerError for one that stays away."""
+    deadline = time.monotonic() + BROKER_START_S
+    while True:
+        try:
+            return connect(url).close()
+        except BrokerError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.2)
 
 
 @signals.worker_process_init.connect
@@ -129,10 +144,18 @@ def _give_back(**_: Any) -> None:
 
 
 @signals.worker_shutdown.connect
-def _exit_code(sender: Any, **_: Any) -> None:
+def _end(sender: Any, **_: Any) -> None:
     """An end for want of a detector is no good end, though it comes by TERM: who restarts workers looks at this."""
+    if _warden is not None:
+        _warden.end()
     if _recorder is not None and _recorder.failed:
         sender.exitcode = ExitCode.ERROR
+    _ended_with[:] = [sender.exitcode or ExitCode.OK]
+
+
+def exit_code() -> int:
+    """Of the worker that has ended in this process: Celery's `worker_main` keeps it to itself."""
+    return _ended_with[0] if _ended_with else ExitCode.ERROR
 
 
 @signals.worker_process_shutdown.connect

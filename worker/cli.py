@@ -76,11 +76,12 @@ def start(
     if broker is not None:
         check_url(broker)
     # Imported now, not above: it reads the environment.
-    from worker.app import app
+    from worker.app import app, exit_code
 
     node = f"{secrets.token_hex(3)}@{socket.gethostname()}"
     arguments = ["--concurrency", str(concurrency or cores()), "--hostname", node, "--loglevel", loglevel]
     app.worker_main(["worker", *arguments, "--without-mingle", "--without-gossip"])
+    raise typer.Exit(exit_code())
 
 
 @cli.command(epilog="Example:  HEALTHCHECK CMD worker health")

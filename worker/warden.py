@@ -94,6 +94,11 @@ class Warden(threading.Thread):
 
     def end(self) -> None:
         self._ended.set()
+        self.join(timeout=2 * WATCH_S)
+        try:
+            presence.worker_leave(self._client, self._post.worker)
+        except redis.RedisError:
+            log.debug("could not say goodbye")
 
     def _look(self, seconds: float) -> None:
         entries = self._recorder.entries()

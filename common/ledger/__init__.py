@@ -54,6 +54,8 @@ class OpenShard:
     fate: Fate | None = None
     #: The item at which its process died, where that is known.
     suspect: int | None = None
+    #: What an earlier process that had it alone was killed for.
+    killer: Fate | None = None
 
     @property
     def queue_wait_s(self) -> float | None:
@@ -69,7 +71,7 @@ class Claim:
 
 
 #: Fields of a shard in Redis, in the order of OpenShard's.
-_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect")
+_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect", "killer")
 
 
 def run_key(run: str) -> str:
@@ -138,10 +140,10 @@ class Ledger:
         keys = [self._lease_key, self._open_key, self._shard_key(shard)]
         return self._checked(self._call("open", keys, [token, str(shard), shard.first, items])) == "ok"
 
-    def resend(self, token: int, shard: OpenShard, why: str) -> tuple[int, int] | None:
+    def resend(self, token: int, shard: OpenShard, why: str, killer: Fate | None = None) -> tuple[int, int] | None:
         """(the new attempt, times that this shard was sent again for `why`); None where it is no longer needed."""
         keys = [self._lease_key, self._shard_key(shard.shard)]
-        status, *numbers = self._call("resend", keys, [token, shard.attempt, why])
+        status, *numbers = self._call("resend", keys, [token, shard.attempt, why, killer or ""])
         if self._checked(status) != "ok":
             return None
         return int(numbers[0]), int(numbers[1])
@@ -191,8 +193,11 @@ class Ledger:
                 committed=float(committed) if committed else None,
                 fate=Fate(fate.decode()) if fate else None,
                 suspect=int(suspect) if suspect else None,
+                killer=Fate(killer.decode()) if killer else None,
             )
-            for shard, (attempt, sent, by, claimed, committed, fate, suspect) in zip(ids, pipe.execute(), strict=True)
+            for shard, (attempt, sent, by, claimed, committed, fate, suspect, killer) in zip(
+                ids, pipe.execute(), strict=True
+            )
             if attempt is not None
         ]
 

@@ -1,5 +1,5 @@
 -- An overdue shard gets a new attempt; the old one can no longer be claimed. KEYS: lease, shard.
--- ARGV: token, the attempt that is overdue, why: what is counted. Returns {'ok', attempt, times} or {why not}.
+-- ARGV: token, the attempt that is overdue, why: what is counted, and what kills it, if that is known. Returns {'ok', attempt, times} or {why not}.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end
 local attempt, committed = unpack(redis.call('HMGET', KEYS[2], 'attempt', 'committed'))
 if not attempt then return {'closed'} end
@@ -8,5 +8,6 @@ if attempt ~= ARGV[2] then return {'stale'} end
 local t = redis.call('TIME')
 redis.call('HDEL', KEYS[2], 'by', 'claimed', 'fate', 'suspect')
 redis.call('HSET', KEYS[2], 'sent', t[1] + t[2] / 1e6)
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 'killer', ARGV[4]) end
 local times = redis.call('HINCRBY', KEYS[2], 'times:' .. ARGV[3], 1)
 return {'ok', redis.call('HINCRBY', KEYS[2], 'attempt', 1), times}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from common.broker import connect
 from common.messages import DETECT_TASK
-from tests.acceptance.commands import finish, producer, start
+from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker, live
-from tests.unit import pictures
+from tests.unit import onnx_graphs, pictures
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -85,3 +91,67 @@ def test_the_worker_registers_every_task_that_is_sent() -> None:
     from worker.app import app
 
     assert DETECT_TASK in app.tasks
+
+
+def test_a_worker_that_reaches_no_broker_ends_in_one_line(photos: Path) -> None:
+    said = finish(start("worker", "start", "--broker", "redis://127.0.0.1:1/0", cwd=photos))
+    assert said.code == 1 and "127.0.0.1:1" in said.error
+
+
+def test_a_model_file_is_the_one_that_workers_serve_or_is_refused(photos: Path, redis_url: str) -> None:
+    """Not only its name: different weights never mix."""
+    model = onnx_graphs.yolov8(photos / "best.onnx")
+    (photos / "other").mkdir()
+    onnx_graphs.yolov8(photos / "other" / "best.onnx", size=96)
+
+    def submit(detector: str) -> Said:
+        return producer("submit", "photos", "--detector", detector, cwd=photos, MANYEYES_BROKER_URL=redis_url)
+
+    with a_worker(["worker", "start", "--detector", str(model), "-c", "1"], photos, redis_url):
+        assert submit("best.onnx").code == submit("best").code == 0
+        other, missing = submit("other/best.onnx"), submit("nowhere/best.onnx")
+        assert other.code == 2 and "another file" in other.error
+        assert missing.code == 2 and "nowhere/best.onnx cannot be read" in missing.error
+        queue = other.error.split("best: ")[1].split()[0]
+        assert submit(queue).code == 0, "as `producer detectors` lists it"
+    twice = finish(
+        start("worker", "start", "--detector", "best.onnx,other/best.onnx", cwd=photos, MANYEYES_BROKER_URL=redis_url)
+    )
+    assert twice.code == 2 and "called best" in twice.error
+
+
+def test_flower_sees_workers_and_tasks(photos: Path, redis_url: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["celery", "-A", "worker.app", "flower", "--address=127.0.0.1", f"--port={port}"]
+    with a_worker(["worker", "start", "--detector", "cascade", "-c", "1"], photos, redis_url):
+        flower = start(*command, cwd=photos, MANYEYES_BROKER_URL=redis_url, FLOWER_UNAUTHENTICATED_API="true")
+        try:
+            wait_until(lambda: seen_by_flower(port, "workers"), what="Flower's list of workers")
+            producer("submit", "photos", "--detector", "cascade", cwd=photos, MANYEYES_BROKER_URL=redis_url)
+            tasks = wait_until(lambda: seen_by_flower(port, "tasks"), what="Flower's list of tasks")
+            assert {task["name"] for task in tasks.values()} == {DETECT_TASK}
+        finally:
+            flower.kill()
+            flower.communicate()
+
+
+def seen_by_flower(port: int, what: str) -> dict[str, Any]:
+    with suppress(OSError, ValueError), urlopen(f"http://127.0.0.1:{port}/api/{what}", timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+    return {}
+
+
+def test_health_looks_at_the_workers_of_this_machine(photos: Path, redis_url: str) -> None:
+    def health() -> Said:
+        return finish(start("worker", "health", cwd=photos, MANYEYES_BROKER_URL=redis_url))
+
+    assert health().code == 1 and "no worker's heartbeat" in health().error
+    with a_worker(["worker", "start", "--detector", "cascade", "-c", "2"], photos, redis_url, processes=2):
+        well = wait_until(lambda: (said := health()).code == 0 and said, what="health")
+        assert "healthy, 1 worker, 2 processes" in well.out
+    assert health().code == 1, "it has ended"
+    elsewhere = finish(start("worker", "health", cwd=photos, MANYEYES_BROKER_URL="redis://127.0.0.1:1/0"))
+    assert elsewhere.code == 1 and "does not answer" in elsewhere.error

@@ -11,22 +11,33 @@ import redis
 
 from common import presence
 from common.broker import connect
-from tests.acceptance.commands import start
+from tests.acceptance.commands import BIN, environment
 from tests.waiting import wait_until
 
 
 @contextmanager
 def a_worker(command: list[str], cwd: Path, url: str, processes: int = 1) -> Iterator[subprocess.Popen[str]]:
     """A worker that lives while the block runs, and is there when it begins."""
-    worker = start(*command, cwd=cwd, MANYEYES_BROKER_URL=url)
+    log = cwd / "worker.log"
+    # Not a pipe: nobody reads while it works, and a full pipe would stop it.
+    with log.open("w") as words:
+        worker = subprocess.Popen(
+            [BIN / command[0], *command[1:]],
+            cwd=cwd,
+            env=environment(MANYEYES_BROKER_URL=url),
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            text=True,
+        )
     try:
         with connect(url) as client:
             wait_until(lambda: worker.poll() is not None or live(client) == processes, what="the worker's heartbeats")
-        assert worker.poll() is None, worker.communicate()
+        assert worker.poll() is None, log.read_text()
         yield worker
     finally:
         worker.terminate()
-        worker.communicate(timeout=30)
+        worker.wait(timeout=30)
 
 
 def live(client: redis.Redis) -> int:
