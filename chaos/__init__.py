@@ -1,0 +1,1 @@
+"""Faults on purpose: mutated images and killed processes, against the real commands."""
