@@ -1,1 +1,1 @@
-"""Random faults into a real run, and proof that nothing was lost."""
+"""Faults on purpose, and proof that nothing was lost: killed processes, lost messages, damaged images."""

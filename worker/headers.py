@@ -6,6 +6,7 @@ Nothing is decoded. Formats are known by their content, whatever the file is cal
 from __future__ import annotations
 
 import io
+import operator
 import re
 import struct
 import zlib
@@ -120,7 +121,8 @@ def read_header(data: bytes) -> Header | None:
         return None
     try:
         picture = open_picture(kind, data)
-        width, height = picture.size
+        # A TIFF's tags are of any type: a fraction, bytes.
+        width, height = (operator.index(side) for side in picture.size)
         deep = _is_deep(kind, picture, data)
     except MemoryError:
         raise
@@ -150,6 +152,17 @@ def is_cut(kind: str, data: bytes) -> bool:
     return False
 
 
+def overruns(kind: str, data: bytes) -> bool:
+    """Whether a part that a decoder takes into memory whole says that it is longer than the rest of the file."""
+    if kind != "PNG":
+        return False
+    at, name = 8, b""
+    while at < len(data) and name != b"IEND":
+        name = data[at + 4 : at + 8]
+        at += 12 + int.from_bytes(data[at : at + 4])
+    return at > len(data)
+
+
 def read_tiff_layout(data: bytes) -> TiffLayout | None:
     """None where its tags cannot be read, or there are none of a picture."""
     try:
@@ -160,10 +173,10 @@ def read_tiff_layout(data: bytes) -> TiffLayout | None:
         starts = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags[TiffImagePlugin.TILEOFFSETS]
         sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags[TiffImagePlugin.TILEBYTECOUNTS]
         return TiffLayout(
-            bands=tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1),
-            bits=max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))),
+            bands=operator.index(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)),
+            bits=operator.index(max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))),
             unsigned=max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))) == 1,
-            end=max(start + size for start, size in zip(starts, sizes, strict=False)),
+            end=operator.index(max(start + size for start, size in zip(starts, sizes, strict=False))),
         )
     except MemoryError:
         raise

@@ -14,10 +14,11 @@ import numpy as np
 from cv2.typing import MatLike
 
 from common.errors import ItemCode, ItemError
+from worker.apng import Frame, Place, first_frame
 from worker.detectors.base import Image
-from worker.headers import Header, foreign_kind, is_cut, open_picture, read_header, read_tiff_layout, sniff
+from worker.headers import Header, foreign_kind, is_cut, open_picture, overruns, read_header, read_tiff_layout, sniff
 
-__all__ = ["Header", "Image", "decode", "read_header"]
+__all__ = ["Header", "Image", "decode", "is_no_memory", "read_header"]
 
 #: What EXIF's orientation asks for, 1 to 8.
 _TURNS: dict[int, Callable[[Image], MatLike]] = {
@@ -55,6 +56,9 @@ def decode(data: bytes, max_pixels: int) -> tuple[Image, Header]:
         _check_size(header, max_pixels)
         if is_cut(header.kind, data):
             raise _truncated(data)
+        if overruns(header.kind, data):
+            # OpenCV would ask for as much memory as a PNG's chunk claims to need, up to 4 GiB, before it looks.
+            raise _corrupt(header.kind)
         image = _upright(_pixels(data, header), header)
     except MemoryError:
         text = "no memory to decode the image; run fewer processes on this worker, or lower --max-pixels"
@@ -63,6 +67,11 @@ def decode(data: bytes, max_pixels: int) -> tuple[Image, Header]:
     if (width, height) != (header.width, header.height):
         header = replace(header, width=width, height=height)
     return image, header
+
+
+def is_no_memory(error: Exception) -> bool:
+    """Whether this is how OpenCV says that it got no memory."""
+    return isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
 
 
 @functools.cache
@@ -92,21 +101,33 @@ def _pixels(data: bytes, header: Header) -> Image:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     if header.deep and header.kind == "TIFF":
         flags |= cv2.IMREAD_ANYDEPTH  # without it libtiff rounds by 257 where the other formats divide by 256
+    frame = first_frame(data) if header.kind == "PNG" else Frame(data)
+    if frame is None:
+        raise _corrupt(header.kind)
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        decoded = cv2.imdecode(np.frombuffer(frame.data, np.uint8), flags)
     except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
+        if is_no_memory(error):
             raise MemoryError from None
         decoded = None
     if decoded is None:
-        raise _undecodable(data, header)
+        raise _undecodable(frame.data, header)
     if header.deep:
         _warn_deep()
     if decoded.dtype == np.uint16:
         decoded = np.right_shift(decoded, 8, dtype=np.uint16).astype(np.uint8)
     if decoded.dtype != np.uint8:
         raise _unsupported(header.kind)
-    return cast(Image, decoded)
+    return _placed(cast(Image, decoded), frame.place)
+
+
+def _placed(image: Image, place: Place | None) -> Image:
+    """The frame of an animation in its whole picture."""
+    if place is None or image.shape[:2] == (place.height, place.width):
+        return image
+    whole = np.zeros((place.height, place.width, 3), np.uint8)
+    whole[place.y : place.y + image.shape[0], place.x : place.x + image.shape[1]] = image
+    return whole
 
 
 def _upright(image: Image, header: Header) -> Image:
@@ -144,7 +165,9 @@ def _undecodable(data: bytes, header: Header) -> ItemError:
     except Exception as error:  # as in read_header
         if "truncated" in str(error).lower():
             return _truncated(data)
-        return ItemError(ItemCode.CORRUPT, f"the {header.kind} data are broken; copy or download the file again")
+        return _corrupt(header.kind)
+    if header.kind == "PNG":  # OpenCV takes every kind of PNG, and Pillow passes over a wrong checksum at the end
+        return _corrupt(header.kind)
     return _unsupported(header.kind)
 
 
@@ -156,6 +179,10 @@ def _bad_tiff(data: bytes) -> ItemError:
     if layout is not None and layout.end > len(data):
         return _truncated(data)
     return ItemError(ItemCode.CORRUPT, "the TIFF is broken; copy or download the file again")
+
+
+def _corrupt(kind: str) -> ItemError:
+    return ItemError(ItemCode.CORRUPT, f"the {kind} data are broken; copy or download the file again")
 
 
 def _truncated(data: bytes) -> ItemError:

@@ -63,7 +63,7 @@ def look_at_one(path: bytes, job: Job) -> tuple[ItemRecord, Detections | None]:
         data = job.fetch(path)
         size, sha = len(data), hashlib.sha256(data).hexdigest()
         clock.append(time.perf_counter())
-        image, header = images.decode(data, job.max_pixels)
+        image, header = _decode(data, job.max_pixels)
         clock.append(time.perf_counter())
         detections = _detect(image, job, clock)
     except ItemError as error:
@@ -84,6 +84,17 @@ def look_at_one(path: bytes, job: Job) -> tuple[ItemRecord, Detections | None]:
     )
 
 
+def _decode(data: bytes, max_pixels: int) -> tuple[images.Image, images.Header]:
+    """What a parser raises that nobody foresaw is this image's failure, and not its shard's."""
+    try:
+        return images.decode(data, max_pixels)
+    except (MemoryError, ItemError):
+        raise
+    except Exception as error:
+        text = f"reading it raised {type(error).__name__}: {error}; convert it to PNG or JPEG, and report the file"
+        raise ItemError(ItemCode.CORRUPT, text) from error
+
+
 def _detect(image: images.Image, job: Job, clock: list[float]) -> Detections:
     """Appends an instant to `clock` after each stage. Whatever a detector raises is this image's failure."""
     try:
@@ -96,6 +107,8 @@ def _detect(image: images.Image, job: Job, clock: list[float]) -> Detections:
     except (MemoryError, ItemError):
         raise
     except Exception as error:
+        if images.is_no_memory(error):
+            raise MemoryError from None
         # Not only ours: a detector may come from another package, and engines raise types of their own.
         raise ItemError(ItemCode.DETECTOR_ERROR, f"{type(error).__name__}: {error}") from error
     if not _sane(detections, len(job.detector.info.labels)):

@@ -1,0 +1,163 @@
+"""Whole image files to damage: made in memory, in every format that is taken, and real ones from a folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from chaos.fuzz.mutate import mutate
+from worker.headers import read_header, sniff
+
+#: Bytes and pixels. What is larger only makes the same faults slower: the detector takes its time.
+LARGEST_FILE = 160_000
+LARGEST_PICTURE = 400_000
+#: Bytes. Up to here a file is taken whatever size it claims.
+LYING_FILE = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    name: str
+    data: bytes
+
+    @property
+    def kind(self) -> str:
+        return sniff(self.data) or "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    #: Seed, number, original and what was done to it: enough to make it again.
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Breeder:
+    """Numbered mutants of originals: the same seed and number, the same mutant."""
+
+    seed: int
+    #: By format, so that rare formats are damaged as often as common ones.
+    originals: dict[str, tuple[Original, ...]]
+
+    @classmethod
+    def of(cls, originals: tuple[Original, ...], seed: int) -> Breeder:
+        kinds = sorted({original.kind for original in originals})
+        return cls(seed, {kind: tuple(o for o in originals if o.kind == kind) for kind in kinds})
+
+    def mutant(self, number: int) -> Mutant:
+        random = Random(f"{self.seed}:{number}")
+        kinds = list(self.originals)
+        kind = random.choice(kinds)
+        original = random.choice(self.originals[kind])
+        # Half of the splices stay within a format: they get further into its reader.
+        other = random.choice(self.originals[random.choice((kind, random.choice(kinds)))])
+        data, how = mutate(random, original.data, other.data)
+        return Mutant(f"seed {self.seed}, mutant {number}, of {original.name}: {', '.join(how)}", data)
+
+
+def made() -> tuple[Original, ...]:
+    """Some fifty pictures of 48 x 40, at most some kB each, in every format that is taken and two that are not."""
+    return tuple(Original(f"made {name}", data) for name, data in (*_by_pillow(), *_by_opencv()))
+
+
+def real(folder: Path) -> tuple[Original, ...]:
+    """The image files below `folder` that are small enough, in the order of their paths."""
+    return tuple(
+        Original(path.relative_to(folder).as_posix(), data)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.stat().st_size <= LARGEST_FILE
+        for data in [path.read_bytes()]
+        if sniff(data) is not None and _is_quick(data)
+    )
+
+
+def _is_quick(data: bytes) -> bool:
+    """Small files stay whatever their headers claim: those that lie are wanted."""
+    header = read_header(data)
+    return header is None or len(data) <= LYING_FILE or header.width * header.height <= LARGEST_PICTURE
+
+
+def _by_pillow() -> Iterator[tuple[str, bytes]]:
+    picture = Image.fromarray(_pixels())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames = {"save_all": True, "append_images": [picture.rotate(90), picture.rotate(180)]}
+    ways: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("JPEG", "RGB", {"exif": exif}),
+        ("JPEG", "RGB", {"progressive": True}),
+        ("JPEG", "RGB", {"subsampling": 2, "restart_marker_rows": 1}),
+        ("JPEG", "L", {}),
+        ("JPEG", "CMYK", {}),
+        ("PNG", "RGB", {"exif": exif}),
+        ("PNG", "RGBA", {}),
+        ("PNG", "LA", {}),
+        ("PNG", "P", {}),
+        ("PNG", "1", {}),
+        ("PNG", "RGB", frames),
+        ("PNG", "RGBA", {**frames, "default_image": True}),
+        ("GIF", "P", {}),
+        ("GIF", "P", frames),
+        ("WEBP", "RGB", {"exif": exif}),
+        ("WEBP", "RGBA", {"lossless": True}),
+        ("WEBP", "RGB", frames),
+        ("BMP", "RGB", {}),
+        ("BMP", "P", {}),
+        ("BMP", "1", {}),
+        ("AVIF", "RGB", {"speed": 10, "exif": exif}),
+        ("AVIF", "RGBA", {"speed": 10}),
+        ("JPEG2000", "RGB", {}),
+        ("JPEG2000", "L", {"no_jp2": True}),
+        ("JPEG2000", "RGBA", {"irreversible": True, "tile_size": (16, 16)}),
+        ("PPM", "RGB", {}),
+        ("PPM", "L", {}),
+        ("PPM", "1", {}),
+        ("TIFF", "RGB", {"exif": exif}),
+        ("TIFF", "RGB", {"big_tiff": True}),
+        ("TIFF", "CMYK", {}),
+        ("TIFF", "P", {"compression": "packbits"}),
+        ("TIFF", "1", {"compression": "group4"}),
+        *(
+            ("TIFF", "RGB", {"compression": name})
+            for name in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "zstd", "lzma")
+        ),
+    )
+    for kind, mode, options in ways:
+        file = io.BytesIO()
+        picture.convert(mode).save(file, kind, **options)
+        named = (str(value) if isinstance(value, str) else name for name, value in options.items())
+        yield " ".join((kind, mode, *named)), file.getvalue()
+
+
+def _by_opencv() -> Iterator[tuple[str, bytes]]:
+    pixels = _pixels()
+    deep = pixels.astype(np.uint16) * 257
+    for ending, image in (
+        (".png", deep),
+        (".tiff", deep),
+        (".tiff", deep[..., 0]),
+        (".tiff", pixels.astype(np.float32)),
+        (".jp2", deep),
+        (".ppm", deep),
+        (".pgm", deep[..., 0]),
+        (".hdr", pixels.astype(np.float32) / 255),
+        (".ras", pixels),
+    ):
+        yield f"{ending} {image.dtype} {image.ndim}", cv2.imencode(ending, image)[1].tobytes()
+
+
+def _pixels() -> npt.NDArray[np.uint8]:
+    """(40, 48, 3): noise, a slope and a box, so that every coder has something to do."""
+    noise = np.random.default_rng(1).integers(0, 99, (40, 48, 3))
+    noise += np.arange(48)[None, :, None] * 2
+    noise[8:24, 12:30] += (10, 0, 20)
+    return noise.astype(np.uint8)
