@@ -46,7 +46,7 @@ class Dispatcher:
         self._sent = journal.done.copy()
         self._generation = journal.generation
         self._cursor = 0
-        self._shards_sent = 0
+        self._seen = False
         self.in_flight: set[ShardId] = set()
 
     def adopt(self, shard: ShardId) -> None:
@@ -76,7 +76,8 @@ class Dispatcher:
         """Items in the next shard."""
         if self._shard_size is not None:
             return self._shard_size
-        seconds = FIRST_SHARD_S if self._shards_sent < processes else max(SHARD_S, processes / 50)
+        # Warm-up knows nothing of the dataset: shards stay small until its own images have been seen.
+        seconds = max(SHARD_S, processes / 50) if self._seen else FIRST_SHARD_S
         size = int(seconds / self._image_s)
         if self._manifest.complete:
             # The tail gets ever smaller shards, so that all processes end together.
@@ -92,7 +93,6 @@ class Dispatcher:
         shard = ShardId(shard.generation, shard.first, len(paths))
         # Known before it is open: should the broker be lost in between, it counts as lost, and is opened again.
         self._sent.add(shard.first, shard.count)
-        self._shards_sent += 1
         self.in_flight.add(shard)
         self.open_again(shard)
 
@@ -132,4 +132,6 @@ class Dispatcher:
         self.in_flight.discard(shard.shard)
         if image_s == 0:
             return  # an image that was given up: nobody's speed
-        self._image_s += _NEWEST * (max(image_s, 1e-4) - self._image_s)
+        image_s, self._seen = max(image_s, 1e-4), True
+        # Slower images count at once: a shard of many of them would be long, and all of it lost with its process.
+        self._image_s = max(image_s, self._image_s + _NEWEST * (image_s - self._image_s))

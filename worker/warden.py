@@ -90,6 +90,9 @@ class Warden(threading.Thread):
                     presence.worker_beat(self._client, self._beat())
             except redis.RedisError as error:
                 log.debug("the warden waits for the broker: %s", error)
+            except Exception:
+                # Without it nobody would see what hangs or dies: it goes on, and says so.
+                log.exception("the warden could not look")
             before = now
 
     def end(self) -> None:
