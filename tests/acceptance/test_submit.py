@@ -211,9 +211,10 @@ def test_runs_are_listed_and_found(photos: Path, tmp_path: Path) -> None:
     prefix = first["run_id"][:-3]
     assert "done, 2/2 images" in producer("status", prefix, cwd=tmp_path).out
     assert producer("watch", cwd=tmp_path).code == 0
-    for command in ("resume", "cancel"):
-        refused = producer(command, prefix, cwd=tmp_path)
-        assert refused.code == 2 and "done" in refused.error
+    refused = producer("cancel", prefix, cwd=tmp_path)
+    assert refused.code == 2 and "done" in refused.error
+    again = producer("resume", prefix, "--json", cwd=tmp_path)
+    assert again.code == 0 and again.json == first, "nothing was missing"
     assert "begin with" in producer("status", "1999", cwd=tmp_path).error
 
 
