@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Images of CI often set it; every process of a run would then compile the checkout anew, a second each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test check bench bench-peers chaos fuzz clean
 .DEFAULT_GOAL := help
@@ -27,8 +29,9 @@ demo: $(STAMP) ## make a dataset with known truth, detect in it, score it
 	$(BIN)/python -m demo dataset
 	$(PATH_HINT)
 
+# Two files at a time: most tests wait for processes to start or to be missed.
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	$(PATH_HINT)
 
 check: $(STAMP) ## ruff, mypy strict, import-linter

@@ -99,7 +99,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
     rundir = rundirs.create(request.output, rundirs.new_run_id())
     dataset = dataset.keep_stdin(rundir.path / "stdin.list")
     try:
-        with _terminable(), rundir.lock(), open_cluster(request.broker_url, request.launch, rundir) as cluster:
+        with _orderly(rundir), open_cluster(request.broker_url, request.launch, rundir) as cluster:
             _preload()
             detector = cluster.detector()
             if detector.caution and cluster.local is not None:
@@ -143,7 +143,7 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
     launch = Launch(**data["launch"])
     try:
         embedded = data["embedded"]
-        with _terminable(), rundir.lock(), open_cluster(None if embedded else broker_url, launch, rundir) as cluster:
+        with _orderly(rundir), open_cluster(None if embedded else broker_url, launch, rundir) as cluster:
             _preload()
             detector = cluster.detector()
             if detector.digest != spec.detector_digest:
@@ -234,9 +234,6 @@ def _own(
             f"cannot write to {rundir.path} ({error.strerror}); what is done is kept; when that is mended:  "
             f"{rundir.command('resume')}"
         ) from error
-    except (redis.RedisError, OperationalError) as error:
-        again = f"what is done is kept; when it is back:  {rundir.command('resume')}"
-        raise BrokerError(f"lost the broker: {error}; {again}") from error
     finally:
         journal.close()
     if manifest.complete:
@@ -316,6 +313,25 @@ def _preload() -> None:
 def _import_all(names: Sequence[str]) -> None:
     for name in names:
         import_module(name)
+
+
+@contextmanager
+def _orderly(rundir: RunDir) -> Iterator[None]:
+    """The only owner, which ends in good order whatever happens."""
+    with _terminable(), _broker_lost(rundir), rundir.lock():
+        yield
+
+
+@contextmanager
+def _broker_lost(rundir: RunDir) -> Iterator[None]:
+    """One line for a broker that goes away, wherever it is missed first. Raises BrokerError."""
+    try:
+        yield
+    except (redis.RedisError, OperationalError) as error:
+        what = "refuses" if isinstance(error, redis.ResponseError) else "is lost"
+        begun = (rundir.path / "run.json").exists()
+        remedy = f"what is done is kept; when that is mended:  {rundir.command('resume')}" if begun else "is it running?"
+        raise BrokerError(f"the broker {what}: {error}; {remedy}") from error
 
 
 @contextmanager

@@ -87,6 +87,12 @@ def write_timings(run_dir: Path, facts: RunFacts) -> None:
     stages = stage_figures(run_dir, facts)
     shares = [stage.share for stage in stages.values() if stage.share is not None]
     waits = facts.queue_waits_s
+    cpu = {
+        "producer": _rounded(facts.producer_cpu_s),
+        "broker": _rounded(facts.broker_cpu_s),
+        "worker_parents": _rounded(facts.worker_parent_cpu_s),
+        "processes": _rounded(sum(process.cpu_s for process in facts.processes)),
+    }
     figures = {
         "schema": TIMINGS_SCHEMA,
         "images": facts.images,
@@ -123,12 +129,10 @@ def write_timings(run_dir: Path, facts: RunFacts) -> None:
             }
             for process in facts.processes
         ],
-        "cpu_s": {
-            "producer": _rounded(facts.producer_cpu_s),
-            "broker": _rounded(facts.broker_cpu_s),
-            "worker_parents": _rounded(facts.worker_parent_cpu_s),
-            "processes": _rounded(sum(process.cpu_s for process in facts.processes)),
-        },
+        "cpu_s": cpu,
+        "cpu_s_per_1000_images": {name: _rounded(1000 * (value or 0.0) / facts.images) for name, value in cpu.items()}
+        if facts.images
+        else None,
     }
     atomic.write_json(run_dir / TIMINGS_JSON, figures)
 

@@ -19,11 +19,10 @@ MARKER = "MANYEYES_TEST_SUITE"
 #: Seconds. A process that was told to end may take this long; others are forgotten ones.
 ENDING_S = 2.0
 
-_suite = uuid.uuid4().hex
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ[MARKER] = _suite
+    # Tests may run in several processes: those take the first one's.
+    os.environ.setdefault(MARKER, uuid.uuid4().hex)
     # Whoever runs the tests may have a broker of their own: the tests must not find it.
     for name in ("MANYEYES_BROKER_URL", "CELERY_BROKER_URL"):
         os.environ.pop(name, None)
@@ -53,6 +52,8 @@ def redis_url(broker: str) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the suite for processes that outlived it, after the fixtures' own ending."""
+    if hasattr(session.config, "workerinput"):
+        return  # pytest-xdist's process: the one that started it looks, when all have ended
     _, left = psutil.wait_procs(_started_by_tests(), timeout=ENDING_S)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -66,6 +67,6 @@ def _started_by_tests() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARKER) == _suite:
+            if process.pid != os.getpid() and process.environ().get(MARKER) == os.environ[MARKER]:
                 found.append(process)
     return found

@@ -78,3 +78,17 @@ def test_another_producer_takes_over_on_the_same_broker(
     said = producer("resume", "--json", cwd=tmp_path, MANYEYES_BROKER_URL=redis_url)
     assert said.code == 0, said.err
     assert said.json["ok"] == IMAGES
+
+
+def test_a_broker_that_refuses_to_write_is_one_line(tmp_path: Path, redis_url: str, client: redis.Redis) -> None:
+    client.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-hsetnx"])
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    try:
+        with a_worker(["worker", "start", "-c", "1"], tmp_path, redis_url, processes=1):
+            url = "redis+socket://reader:secret@" + redis_url.partition("@")[2]
+            said = producer("submit", "photos", cwd=tmp_path, MANYEYES_BROKER_URL=url)
+    finally:
+        client.acl_deluser("reader")
+    assert said.code == 1 and "the broker refuses: " in said.error and "hsetnx" in said.error, said.err
+    assert "Traceback" not in said.err and "secret" not in said.err

@@ -186,7 +186,7 @@ def test_a_score_that_prints_as_the_threshold_passes_it() -> None:
     ("view", "changes", "words"),
     [
         (View(0.001, None, 300), {}, "--floor 0.001"),
-        (View(1.5, None, 300), {}, "outside"),
+        (View(1.5, None, 300), {}, "out of range"),
         (View(0.5, None, 300), {"refilterable": False}, "submit again with --conf 0.5"),
         (View(0.3, (3,), 300), {}, "ids from 0 to 2"),
         (View(0.3, None, 0), {}, "give 1 or more"),
