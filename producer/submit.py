@@ -330,7 +330,9 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
     except (redis.RedisError, OperationalError) as error:
         what = "refuses" if isinstance(error, redis.ResponseError) else "is lost"
         begun = (rundir.path / "run.json").exists()
-        remedy = f"what is done is kept; when that is mended:  {rundir.command('resume')}" if begun else "is it running?"
+        remedy = (
+            f"what is done is kept; when that is mended:  {rundir.command('resume')}" if begun else "is it running?"
+        )
         raise BrokerError(f"the broker {what}: {error}; {remedy}") from error
 
 
