@@ -16,7 +16,7 @@ from common.errors import ManyeyesError
 from common.ledger import Ledger, OpenShard
 from common.messages import ShardId
 from producer.itemset import ItemSet
-from producer.journal import _read_frame
+from producer.journal import frames
 
 #: kombu's own keys: what it handed to a worker, and since when.
 UNACKED, UNACKED_INDEX = f"{PREFIX}unacked", f"{PREFIX}unacked_index"
@@ -34,11 +34,11 @@ class JournalTail:
         """A torn frame is read once it is whole: who appends after a crash begins where the last whole one ends."""
         if not self._path.exists():
             return
-        with self._path.open("rb") as file:
-            file.seek(self._end)
-            while (frame := _read_frame(file)) is not None:
-                self._end = frame.offset + frame.length
-                self.done.add(frame.shard.first, frame.shard.count)
+        for frame in frames(self._path, self._end):
+            if frame.begin != self._end:
+                return
+            self._end = frame.end
+            self.done.add(frame.shard.first, frame.shard.count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,3 +70,12 @@ class ItemError(Exception):
     def __init__(self, code: ItemCode, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def line_of(error: Exception) -> str | None:
+    """What to tell the user of an error of theirs, or of what is around us; None for a defect of ours."""
+    of_broker = type(error).__module__.partition(".")[0] in ("redis", "kombu")
+    if not of_broker and not isinstance(error, (ManyeyesError, OSError, MemoryError)):
+        return None
+    line = " ".join(str(error).split()) or type(error).__name__
+    return f"the broker fails: {line}" if of_broker else line

@@ -23,7 +23,7 @@ def cancel(rundir: RunDir, broker_url: str | None) -> str:
     state = rundir.state()
     if state.finished:
         raise UsageError(f"run {rundir.run} is {state} already")
-    if not state.finished and not rundir.read()["embedded"] and not rundir.has_owner() and broker_url is None:
+    if not rundir.read()["embedded"] and not rundir.has_owner() and broker_url is None:
         raise UsageError(
             f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it, to stop its workers"
         )
@@ -33,8 +33,8 @@ def cancel(rundir: RunDir, broker_url: str | None) -> str:
     rundir.ask_to_cancel()
     deadline = time.monotonic() + _OWNER_S
     while time.monotonic() < deadline:
-        if rundir.state().finished:
-            return f"{rundir.run}: {rundir.state()}"
+        if (state := rundir.state()).finished:
+            return _ended(rundir, state)
         try:
             with rundir.lock():
                 return _without_owner(rundir, broker_url)
@@ -45,9 +45,17 @@ def cancel(rundir: RunDir, broker_url: str | None) -> str:
     )
 
 
+def _ended(rundir: RunDir, state: RunState) -> str:
+    """By this command, or in another way just before it: then nothing must say later that it is to be cancelled."""
+    if state is RunState.CANCELLED:
+        return f"{rundir.run}: cancelled"
+    rundir.forget_cancel()
+    return f"{rundir.run}: {state} before that"
+
+
 def _without_owner(rundir: RunDir, broker_url: str | None) -> str:
-    if rundir.state().finished:
-        return f"{rundir.run}: {rundir.state()}"
+    if (state := rundir.state()).finished:
+        return _ended(rundir, state)
     manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, rundir.read()["generation"])
     data = rundir.read()
     left = "" if data["embedded"] else _tell_broker(rundir, broker_url)

@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
-from common.errors import ExitCode, ManyeyesError, UsageError
+from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
 from producer import rundir as rundirs
 from producer import show
@@ -284,14 +284,15 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("MANYEYES_DEBUG"))
     try:
         cli()
-    except (ManyeyesError, OSError, MemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        line = " ".join(str(error).split()) or type(error).__name__
-        print(f"error: {line}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:
+        if (line := line_of(error)) is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 
 
 if __name__ == "__main__":

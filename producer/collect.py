@@ -101,6 +101,9 @@ class Collector:
                 continue
             collected.append(Collected(shard, result))
             payloads.append(payload)
+        if collected:
+            # Whoever slept, and was succeeded meanwhile, must not write any more. Raises FencedError.
+            self._ledger.lease(self._token)
         fresh = [c for c in collected if not self._journal.done.covers(c.shard.shard.first, c.shard.shard.count)]
         self._journal.append([c.result for c in collected], payloads)
         for done in fresh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,8 +11,12 @@ from celery import Celery
 from kombu import Queue
 
 from common import presence
+from common.limits import HEARTBEAT_S
 from common.messages import ShardId
 from common.presence import Beat
+
+#: Seconds. A worker that lives says of a process that is gone what became of it, or is about to be missed itself.
+_WORD_S = 2 * HEARTBEAT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +39,18 @@ class Crew:
         self.processes: list[Beat] = []
         #: The last heartbeat of each process that was at this run, also of the dead.
         self._last: dict[str, Beat] = {}
+        #: When each process was seen last, by our clock; and the workers that live.
+        self._seen: dict[str, float] = {}
+        self._workers: set[str] = set()
         self._parents_cpu: dict[str, tuple[float, float]] = {}
 
     def look(self) -> None:
         beats = presence.live_processes(self._connection.client)
+        self._workers = {beat.worker for beat in presence.live_workers(self._connection.client)}
         self.processes = [beat for beat in beats if self._queue in beat.queues]
         for beat in self.processes:
             self._last[beat.process] = beat
+            self._seen[beat.process] = time.monotonic()
             first, _ = self._parents_cpu.get(beat.worker, (0.0 if self._embedded else beat.parent_cpu_s, 0.0))
             self._parents_cpu[beat.worker] = (first, beat.parent_cpu_s)
 
@@ -48,9 +58,16 @@ class Crew:
         """Each live process, and the shard of this run that it is at."""
         return {beat.process: beat.shard if beat.run == self._run else None for beat in self.processes}
 
+    def undecided(self, process: str) -> bool:
+        """Whether a process has just been missed, and its worker, which would know why, has not."""
+        return self._worker_lives(process) and time.monotonic() - self._seen.get(process, 0.0) < _WORD_S
+
+    def _worker_lives(self, process: str) -> bool:
+        return process.rpartition("/")[0] in self._workers
+
     def last_item(self, process: str, shard: ShardId) -> int | None:
-        """The item of the shard at which a process was by its last heartbeat."""
-        beat = self._last.get(process)
+        """The item of the shard at which a process was by its last heartbeat, if it went down with its worker."""
+        beat = None if self._worker_lives(process) else self._last.get(process)
         return beat.item if beat and (beat.run, beat.shard) == (self._run, str(shard)) else None
 
     def done_at_hand(self) -> int:

@@ -26,8 +26,8 @@ class Target:
     ledger: Ledger
     token: int
     spec: Spec
-    #: As the user named it: NAME, PATH or NAME=PATH.
-    detector: str
+    #: Of `producer submit`, to look at one image of this run in the same way.
+    options: str
 
 
 class Dispatcher:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ import numpy as np
 
 from common.errors import ManyeyesError
 from common.messages import ShardId, ShardResult
+from producer import atomic
 from producer.itemset import ItemSet
 
 #: magic, payload length, payload CRC-32, generation, first item, item count, CRC-32 of what stands before.
@@ -23,11 +25,19 @@ _MAGIC = b"MEj1"
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class Frame:
     shard: ShardId
+    #: Of the payload, which stands right behind its head.
     offset: int
     length: int
-    crc: int
+
+    @property
+    def begin(self) -> int:
+        return self.offset - _FRAME.size
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
 
 
 class Journal:
@@ -40,13 +50,12 @@ class Journal:
     def __init__(self, path: Path, generation: int = 0) -> None:
         self._path = path
         self.generation = generation
-        self._frames: list[_Frame] = []
+        self._frames: list[Frame] = []
         self.done = ItemSet()
-        end = self._scan() if path.exists() else 0
-        self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
-        # A torn tail is what a crash left of an append that Redis still has.
-        self._file.truncate(end)
-        self._file.seek(end)
+        if path.exists() and self._scan():
+            # A torn tail is what a crash left of an append that Redis still has; what a disk has damaged is done again.
+            self._drop_damage()
+        self._file: BinaryIO = path.open("ab")
         if generation:
             self._settle()
 
@@ -59,13 +68,26 @@ class Journal:
                     self.done.add(result.shard.first + row, 1)
 
     def _scan(self) -> int:
-        """Read all frames' headers; returns where the last whole one ends."""
-        end = 0
-        with self._path.open("rb") as file:
-            while (frame := _read_frame(file)) is not None:
-                end = frame.offset + frame.length
-                self._note(frame)
-        return end
+        """Note all whole frames; returns the bytes that belong to none."""
+        whole = 0
+        for frame in frames(self._path):
+            self._note(frame)
+            whole += frame.end - frame.begin
+        return self._path.stat().st_size - whole
+
+    def _drop_damage(self) -> None:
+        end = self._frames[-1].end if self._frames else 0
+        if sum(frame.end - frame.begin for frame in self._frames) == end:
+            os.truncate(self._path, end)
+            return
+        with self._path.open("rb") as old, atomic.atomic_file(self._path) as new:
+            kept = []
+            for frame in self._frames:
+                old.seek(frame.begin)
+                begin = new.tell()
+                new.write(old.read(frame.end - frame.begin))
+                kept.append(replace(frame, offset=begin + frame.offset - frame.begin))
+            self._frames = kept
 
     def append(self, results: Sequence[ShardResult], payloads: Sequence[bytes]) -> None:
         """Durable when it returns. Shards whose items are done already are passed over."""
@@ -79,13 +101,13 @@ class Journal:
             head = _pack_head(result.shard, payload)
             offset = self._file.tell() + len(head)
             self._file.write(head + payload)
-            self._note(_Frame(result.shard, offset, len(payload), zlib.crc32(payload)))
+            self._note(Frame(result.shard, offset, len(payload)))
             wrote = True
         if wrote:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def _note(self, frame: _Frame) -> None:
+    def _note(self, frame: Frame) -> None:
         self.done.add(frame.shard.first, frame.shard.count)
         self._frames.append(frame)
 
@@ -97,7 +119,7 @@ class Journal:
                 result = ShardResult.decode(file.read(frame.length))
                 yield result if count == frame.shard.count else result.part(first, count)
 
-    def _newest(self) -> Iterator[tuple[_Frame, int, int]]:
+    def _newest(self) -> Iterator[tuple[Frame, int, int]]:
         """(frame, first item, items) for each stretch in which one frame is the newest."""
         frames = sorted(self._frames, key=lambda frame: frame.shard)
         if not frames or frames[-1].shard.generation == 0:
@@ -116,22 +138,47 @@ class Journal:
         self._file.close()
 
 
+class JournalAsItIs(Journal):
+    """Reads only. Opened to append, a journal drops what cannot be read; a receipt changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.generation, self._frames, self.done = path, 0, [], ItemSet()
+        #: Bytes that belong to no whole result.
+        self.unreadable = self._scan()
+
+
+def frames(path: Path, start: int = 0) -> Iterator[Frame]:
+    """All whole frames from this byte on, also those behind a damaged one."""
+    if (size := path.stat().st_size) <= start:
+        return
+    at = start
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
+        while at >= 0:
+            frame = _frame_at(data, at)
+            if frame is None:
+                at = data.find(_MAGIC, at + 1)
+            else:
+                yield frame
+                at = frame.end
+
+
 def _pack_head(shard: ShardId, payload: bytes) -> bytes:
     body = (_MAGIC, len(payload), zlib.crc32(payload), shard.generation, shard.first, shard.count)
     return _FRAME.pack(*body, zlib.crc32(_FRAME.pack(*body, 0)))
 
 
-def _read_frame(file: BinaryIO) -> _Frame | None:
-    """The next frame, checked whole; None at the end or where it is torn."""
-    head = file.read(_FRAME.size)
-    if len(head) < _FRAME.size:
+def _frame_at(data: mmap.mmap, at: int) -> Frame | None:
+    """The frame that begins here, checked whole; None where none does, or it is damaged or torn."""
+    if at + _FRAME.size > len(data):
         return None
-    magic, length, crc, generation, first, count, head_crc = _FRAME.unpack(head)
+    magic, length, crc, generation, first, count, head_crc = _FRAME.unpack_from(data, at)
     body = (magic, length, crc, generation, first, count)
     if magic != _MAGIC or head_crc != zlib.crc32(_FRAME.pack(*body, 0)):
         return None
-    offset = file.tell()
-    payload = file.read(length)
-    if len(payload) < length or zlib.crc32(payload) != crc:
-        return None
-    return _Frame(ShardId(generation, first, count), offset, length, crc)
+    payload = memoryview(data)[at + _FRAME.size : at + _FRAME.size + length]
+    try:
+        if len(payload) < length or zlib.crc32(payload) != crc:
+            return None
+    finally:
+        payload.release()
+    return Frame(ShardId(generation, first, count), at + _FRAME.size, length)

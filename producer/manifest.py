@@ -36,15 +36,22 @@ class Manifest:
             self.items = last * SEGMENT_ITEMS + len(self._segment(last))
         self.complete = (folder / _COMPLETE).exists()
 
-    def append_all(self, paths: Iterable[bytes], counts: Callable[[], dict[str, int]] = dict) -> None:
+    def append_all(
+        self,
+        paths: Iterable[bytes],
+        counts: Callable[[], dict[str, int]] = dict,
+        enough: threading.Event | None = None,
+    ) -> None:
         """Make the whole listing durable, segment by segment; what is durable already must be its prefix.
 
-        `counts` says at the end what the listing passed over.
+        `counts` says at the end what the listing passed over. `enough` ends it before, incomplete.
         Raises UsageError where the dataset no longer begins as it did.
         """
         stream = iter(paths)
         for number in itertools.count():
             segment = list(itertools.islice(stream, SEGMENT_ITEMS))
+            if enough is not None and enough.is_set():
+                return
             if number < len(self._segments):
                 self._check_prefix(number, segment)
             if segment and (number >= len(self._segments) or len(segment) > len(self._segment(number))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -16,7 +17,7 @@ from kombu.exceptions import OperationalError
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, FencedError, ManyeyesError
 from common.ledger import Ledger, RunState
-from common.limits import LEASE_LIFE_S, MAX_UNREADABLE
+from common.limits import HEARTBEAT_LIFE_S, LEASE_LIFE_S, MAX_UNREADABLE
 from common.messages import ShardId
 from common.spec import Spec
 from producer.collect import Collector, Tally
@@ -41,6 +42,10 @@ BROKER_PATIENCE_S = 120
 _FORGOTTEN_S = 5.0
 #: Seconds that the broker's clock may be off from one look to the next; an answer may take a while.
 _JUMP_S = 5.0
+#: Seconds in which an interrupted owner tells the broker.
+_FAREWELL_S = 2.0
+#: Seconds for which heartbeats prove no death after the broker was away or lost what it knew: all must come back first.
+_SHAKEN_S = 2 * HEARTBEAT_LIFE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,8 @@ class Work:
     #: What Redis is told of the run, again should it forget.
     fields: dict[str, str]
     max_failures: MaxFailures | None
-    #: As the user named it.
-    detector: str
+    #: Options with which one image of this run can be looked at again.
+    options: str
     #: The workers are this run's own.
     embedded: bool
 
@@ -89,6 +94,9 @@ class Owner:
         #: The broker's clock less our monotonic one.
         self._clock: float | None = None
         self._trouble_since: float | None = None
+        self._shaken_until = 0.0
+        self._last_tick = self._begun
+        self._enough = threading.Event()
         self._unreadable: Counter[ShardId] = Counter()
         #: How often which evidence made a shard be sent again.
         self.sent_again: Counter[Why] = Counter()
@@ -107,7 +115,7 @@ class Owner:
         work = self._work
         self._server = self._server_id()
         self._tell_run()
-        target = Target(self._connection.app, self._ledger, self._token, work.spec, work.detector)
+        target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options)
         self.collector = Collector(self._ledger, self._token, work.journal, self.tally)
         self.dispatcher = Dispatcher(target, work.manifest, work.journal, self._image_s, work.shard_size)
         self._remedy = Remedy(target, self.dispatcher, self.crew, self.sent_again)
@@ -149,21 +157,25 @@ class Owner:
         next_tick, end = 0.0, None
         while end is None and not self._finished():
             try:
-                if time.monotonic() >= next_tick:
-                    next_tick = time.monotonic() + TICK_S
-                    end = self._tick()
-                    self._trouble_since = None
-                if not self._paused:
-                    self.dispatcher.fill(len(self.crew.processes))
-                self._collect(self._ledger.wait_committed(_WAIT_S if self.dispatcher.in_flight else 0.05))
-            except FencedError:
-                # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
-                self._ledger.lease(self._token)
+                try:
+                    if time.monotonic() >= next_tick:
+                        next_tick = time.monotonic() + TICK_S
+                        end = self._tick()
+                        self._trouble_since = None
+                    if not self._paused:
+                        self.dispatcher.fill(len(self.crew.processes))
+                    self._collect(self._ledger.wait_committed(_WAIT_S if self.dispatcher.in_flight else 0.05))
+                except FencedError:
+                    # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
+                    self._ledger.lease(self._token)
             except (redis.RedisError, OperationalError) as error:
                 self._outwait(error)
+                # First of all see whether it is the same server that is back.
+                next_tick = 0.0
         state = end or (RunState.STOPPED if self._too_many_failed() else RunState.DONE)
-        if state is RunState.DONE:
-            listing.join()
+        # The outputs are made of a manifest that grows no more.
+        self._enough.set()
+        listing.join()
         self._report(self.progress(state))
         self._ledger.close(self._token, state)
         return state
@@ -180,13 +192,22 @@ class Owner:
         time.sleep(_WAIT_S)
 
     def let_go(self) -> None:
-        """An interrupted owner lets go at once, so that `resume` need not wait for the lease to run out."""
-        self._ledger.release(self._token)
+        """An interrupted owner lets go at once, so that `resume` need not wait for the lease to run out.
+
+        Of a broker that does not answer, it takes its leave without a word.
+        """
+        farewell = threading.Thread(target=self._release, name="farewell", daemon=True)
+        farewell.start()
+        farewell.join(_FAREWELL_S)
+
+    def _release(self) -> None:
+        with contextlib.suppress(redis.RedisError):
+            self._ledger.release(self._token)
 
     def _list(self) -> None:
         try:
             if self._work.listing is not None:
-                self._work.manifest.append_all(self._work.listing, self._work.counts)
+                self._work.manifest.append_all(self._work.listing, self._work.counts, self._enough)
         except BaseException as error:
             self._listing_error = error
 
@@ -218,14 +239,20 @@ class Owner:
     def _tick(self) -> RunState | None:
         """Once a second. The state to end in, when the run is cancelled or stopped."""
         self._check()
+        shaken = time.monotonic() - self._last_tick > _JUMP_S
         if self._server_id() != self._server:
             log.warning("the broker was restarted; what it has lost is sent again")
             self._ledger.lease(self._token)
             self._take_over()
+            shaken = True
         self._ledger.lease(self._token)
         if not self._ledger.knows_run():
             log.warning("the broker has forgotten the run; it is told again")
             self._tell_run()
+            shaken = True
+        self._last_tick = time.monotonic()
+        if shaken:
+            self._shaken_until = self._last_tick + _SHAKEN_S
         self.crew.look()
         if self._work.rundir.pause_asked() != self._paused:
             self._pause(not self._paused)
@@ -265,9 +292,11 @@ class Owner:
             # A process may have come, and claimed, between the two looks.
             self.crew.look()
         alive = self.crew.at()
+        shaken = time.monotonic() < self._shaken_until
         for one in overdue:
-            if not (one.why is Why.LOST and one.shard.claimed_by in alive):
-                self._remedy.apply(one)
+            process = str(one.shard.claimed_by)
+            if not (one.why is Why.LOST and (process in alive or self.crew.undecided(process))):
+                self._remedy.apply(one, blame=not shaken)
 
     def _jumped(self, now: float) -> bool:
         """Whether the broker's clock went another way than ours since the last look."""

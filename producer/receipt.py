@@ -22,14 +22,18 @@ class Part(StrEnum):
     IMAGES = "images.parquet"
     DETECTIONS = "detections.parquet"
     TIMINGS = "timings.parquet"
+    #: A dataset that a cancelled or stopped run had not listed to its end.
+    LISTING = "listing"
     #: Items of a run that was cancelled or stopped before it came to them.
     PENDING = "pending"
     #: The images themselves.
     FILES = "files"
 
 
-#: What is made from the manifest and the journal, and can be made again.
-OUTPUT_PARTS = frozenset({Part.RUN, Part.IMAGES, Part.DETECTIONS, Part.TIMINGS})
+#: Of what the user told to end, or what is still to do: no damage.
+_UNDONE = frozenset({Part.PENDING, Part.LISTING})
+#: What `resume` makes again: the outputs, and the results of which the journal lost.
+MENDABLE_PARTS = frozenset({Part.RUN, Part.JOURNAL, Part.IMAGES, Part.DETECTIONS, Part.TIMINGS})
 
 
 class Findings:
@@ -54,8 +58,10 @@ class Findings:
         return self._counts.total() - len(self._told)
 
     @property
-    def parts(self) -> frozenset[Part]:
-        return frozenset(self._counts)
+    def mendable(self) -> bool:
+        """Whether something is damaged, and `resume` can make all of that again."""
+        damaged = self._counts.keys() - _UNDONE
+        return bool(damaged) and damaged <= MENDABLE_PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class Receipt:
     differences: tuple[str, ...] = ()
     #: Differences that are not told.
     more: int = 0
-    #: Whether the outputs alone are to blame: the manifest and the journal can give them again.
+    #: Whether `resume` can make again all that is damaged: the manifest is whole.
     mendable: bool = False
     #: Files that were read again and are as they were; None where nobody asked.
     files: int | None = None
@@ -117,9 +123,7 @@ class Receipt:
         if self.more:
             lines.append(f"  and {self.more:,} more")
         if self.mendable:
-            lines.append(
-                f"to make the outputs again from the manifest and the journal:  producer resume {self.run_dir}"
-            )
+            lines.append(f"to make again what is damaged:  producer resume {self.run_dir}")
         return lines
 
 

@@ -18,7 +18,7 @@ class Why(StrEnum):
     DIED = "died"
     #: Its process's heartbeat is gone, and no worker has said why.
     LOST = "lost"
-    #: Its worker was told to end, and gave it back.
+    #: Its worker, or just its process, was told to end, and gave it back.
     HANDED_BACK = "handed_back"
     #: Its process lives and is at something else.
     DROPPED = "dropped"

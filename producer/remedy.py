@@ -31,11 +31,14 @@ class Remedy:
         #: How often which evidence was found.
         self._found = found
 
-    def apply(self, overdue: Overdue) -> None:
-        """Raises ManyeyesError for a shard that was sent too often."""
+    def apply(self, overdue: Overdue, blame: bool = True) -> None:
+        """Raises ManyeyesError for a shard that was sent too often.
+
+        Without `blame`, a heartbeat that is gone is nobody's fault: the broker was away, and may have lost it.
+        """
         shard, why = overdue.shard, overdue.why
         alone = shard.shard.count == 1
-        if why is Why.LOST and alone and self._crew.last_item(str(shard.claimed_by), shard.shard) is not None:
+        if blame and why is Why.LOST and alone and self._crew.last_item(str(shard.claimed_by), shard.shard) is not None:
             # No worker is left to say so, but its last heartbeat was at this one image.
             why = Why.DIED
         suspect = shard.suspect
@@ -77,7 +80,7 @@ class Remedy:
         [path] = self._dispatcher.paths(shard.shard)
         file = shlex.quote(f"{self._target.spec.root}/{os.fsdecode(path)}")
         file = file.encode(errors="backslashreplace").decode()
-        again = f"producer submit {file} --detector {shlex.quote(self._target.detector)}"
+        again = f"producer submit {file} {self._target.options}"
         text = f"looked at alone, {times} processes {words}; to see it: {again}"
         record = ItemRecord(error_code=code, error=text)
         result = ShardResult(shard.shard, attempt, "owner", 0, (record,), ShardResult.no_detections())
@@ -93,9 +96,9 @@ def _how(fate: Fate | None) -> str:
 
 def _because(shard: OpenShard, why: Why) -> str:
     return {
-        Why.DIED: f"the process that looked at it alone {_how(shard.fate)}",
+        Why.DIED: f"the process that had it {_how(shard.fate)}",
         Why.LOST: f"the process {shard.claimed_by} that had it is gone",
-        Why.HANDED_BACK: "its worker ends, and gave it back",
+        Why.HANDED_BACK: "its worker gave it back",
         Why.DROPPED: f"the process {shard.claimed_by} that had it is at something else",
         Why.UNCLAIMED: "nobody has taken it",
         Why.CLOCK: "the broker's clock jumped",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import shlex
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from producer import atomic
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 #: Seconds. Longer than anybody holds the lock just to look.
 _PROBE_S = 0.3
+#: Seconds without a word of its owner, which speaks every second and waits for a broker, after which it may hang.
+_SILENT_S = 30.0
 #: Of `run.json`; a reader of another number must not guess.
 RUN_SCHEMA = 1
 
@@ -69,7 +73,10 @@ class RunDir:
         return Spec.from_text(json.dumps(self.read()["spec"]))
 
     def state(self) -> RunState:
-        return RunState(self.read()["state"])
+        state = self.read()["state"]
+        if state not in set(RunState):
+            raise UsageError(f"{self.path / 'run.json'} says {state!r}, which is no state that a run can be in")
+        return RunState(state)
 
     def progress(self) -> dict[str, Any]:
         """The owner's last words about how far it is; empty before the first."""
@@ -89,6 +96,10 @@ class RunDir:
 
     def cancel_asked(self) -> bool:
         return (self.path / "cancel").exists()
+
+    def forget_cancel(self) -> None:
+        (self.path / "cancel").unlink(missing_ok=True)
+        atomic.sync_folder(self.path)
 
     def ask_to_pause(self, paused: bool) -> None:
         """Durable too: a paused run stays so until somebody says otherwise."""
@@ -110,8 +121,9 @@ class RunDir:
             return 0
 
     def write_token(self, token: int) -> None:
-        """Durable: tokens rise also when Redis has forgotten them."""
-        atomic.write_json(self.path / "lease.json", {"token": token})
+        """Durable: tokens rise also when Redis has forgotten them. With it, who has it."""
+        holder = {"host": socket.gethostname(), "pid": os.getpid()}
+        atomic.write_json(self.path / "lease.json", {"token": token, **holder})
 
     def lock(self) -> BinaryIO:
         """Hold the directory as its one owner until the file is closed. Raises FencedError."""
@@ -127,7 +139,21 @@ class RunDir:
                     time.sleep(0.01)
                     continue
                 file.close()
-                raise FencedError(f"run {self.run} has a live owner; {self.command('watch')} shows it") from None
+                raise FencedError(self._owner_said()) from None
+
+    def _owner_said(self) -> str:
+        silent_s = time.time() - self.progress().get("at", time.time())
+        if silent_s < _SILENT_S:
+            return f"run {self.run} has a live owner; {self.command('watch')} shows it"
+        try:
+            held = json.loads((self.path / "lease.json").read_text())
+            who = f"process {held['pid']} on {held['host']}"
+        except (OSError, ValueError, KeyError):
+            who = "a process"
+        return (
+            f"run {self.run} is held by {who}, which has said nothing for {silent_s:.0f} s; "
+            f"if it hangs, kill it, then:  {self.command('resume')}"
+        )
 
     def has_owner(self) -> bool:
         """Writes nothing: whoever may read a run may ask."""

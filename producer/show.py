@@ -141,8 +141,7 @@ class RunLine:
 
     @classmethod
     def of(cls, rundir: RunDir) -> RunLine:
-        data = rundir.read()
-        state = RunState(data["state"])
+        data, state = rundir.read(), rundir.state()
         counts, progress = data.get("counts"), rundir.progress()
         live = not state.finished and rundir.has_owner()
         return cls(

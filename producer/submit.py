@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import shlex
 import shutil
 import signal
 import threading
@@ -26,12 +27,13 @@ from common.datasets import Dataset, open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
 from common.spec import Spec
 from producer import rundir as rundirs
 from producer.aggregator import Outcome, Outputs, assemble
 from producer.cluster import Cluster, Launch, open_cluster
 from producer.exports import check_truth
-from producer.journal import Journal
+from producer.journal import Journal, JournalAsItIs
 from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
 from producer.options import DetectionChoices, build_spec, check_detector_text
@@ -133,10 +135,14 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
     data, spec = rundir.read(), rundir.spec()
     state = RunState(data["state"])
     if state is RunState.CANCELLED:
+        from producer.verify import verify  # pyarrow: other commands need not wait for it
+
+        if verify(rundir, deep=False).mendable:
+            return _outputs_again(rundir, talk)
         raise UsageError(f"run {rundir.run} is cancelled, for good; submit the dataset again")
-    if rundir.cancel_asked():
+    if rundir.cancel_asked() and state is not RunState.DONE:
         raise UsageError(f"run {rundir.run} was told to cancel; to bring that to its end:  {rundir.command('cancel')}")
-    if state is RunState.DONE and not (again.retry_failed and data["counts"]["failed"]):
+    if state is RunState.DONE and not (again.retry_failed and data["counts"]["failed"]) and _nothing_lost(rundir):
         return _outputs_again(rundir, talk)
     if not data["embedded"] and broker_url is None:
         raise UsageError(f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it")
@@ -171,18 +177,23 @@ def _reopen(rundir: RunDir, again: Again) -> None:
     rundir.write({**data, "state": RunState.SUBMITTING})
 
 
+def _nothing_lost(rundir: RunDir) -> bool:
+    """Whether the journal of a run that was done still has a result for every item."""
+    manifest = Manifest(rundir.manifest)
+    manifest.check()
+    return rundir.journal.exists() and JournalAsItIs(rundir.journal).done.count == manifest.items
+
+
 def _outputs_again(rundir: RunDir, talk: Talk) -> Outcome:
-    """Of a run that is done: write what is missing or damaged of its outputs. No worker is needed."""
+    """Of a run that has ended: write what is missing or damaged of its outputs. No worker is needed."""
     with rundir.lock():
         data, spec = rundir.read(), rundir.spec()
+        state = rundir.state()
         manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, data["generation"])
         try:
-            manifest.check()
-            if journal.done.count < manifest.items:
-                raise ManyeyesError(f"run {rundir.run}: its journal lacks results; submit the dataset again")
-            talk.say(f"run {rundir.run} is done; its outputs are written again")
+            talk.say(f"run {rundir.run} is {state}; its outputs are written again")
             outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
-            return assemble(rundir, spec, (manifest, journal), None, RunState.DONE, outputs)
+            return assemble(rundir, spec, (manifest, journal), None, state, outputs)
         finally:
             journal.close()
 
@@ -213,7 +224,7 @@ def _own(
         shard_size=data["shard_size"],
         fields=_fields(rundir, spec),
         max_failures=MaxFailures.parse(data["max_failures"]),
-        detector=data["launch"]["detector"],
+        options=_options(data["launch"], spec),
         embedded=data["embedded"],
     )
     broker_cpu = _broker_cpu_s(cluster.connection.client)
@@ -253,7 +264,7 @@ def _own(
             for (worker, pid), work in sorted(owner.tally.processes.items())
         ),
         producer_cpu_s=_own_cpu_s(),
-        broker_cpu_s=_broker_cpu_s(cluster.connection.client) - broker_cpu,
+        broker_cpu_s=_broker_cpu_s(cluster.connection.client, broker_cpu) - broker_cpu,
         worker_parent_cpu_s=owner.crew.parents_cpu_s(),
         sent_again={str(why): times for why, times in owner.sent_again.items()},
     )
@@ -267,7 +278,23 @@ def _own(
 
 
 def _listing(dataset: Dataset, spec: Spec) -> Iterator[bytes]:
-    return (item.path for item in islice(dataset.items(), spec.limit))
+    try:
+        yield from (item.path for item in islice(dataset.items(), spec.limit))
+    except OSError as error:
+        raise ManyeyesError(f"cannot list {error.filename or 'the dataset'} ({error.strerror})") from error
+
+
+def _options(launch: dict[str, Any], spec: Spec) -> str:
+    """Those of `submit` that decide how one image is looked at, where they are not the default."""
+    given = {
+        "--detector": launch["detector"],
+        "--head": launch["head"],
+        "--labels": launch["labels"],
+        "--imgsz": spec.imgsz and "{}x{}".format(*spec.imgsz),
+        "--max-pixels": spec.max_pixels if spec.max_pixels != DEFAULT_MAX_PIXELS else None,
+        "--image-timeout": f"{spec.image_timeout:g}" if spec.image_timeout != DEFAULT_IMAGE_TIMEOUT_S else None,
+    }
+    return " ".join(f"{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
 
 
 def _facts(request: Request, detector: DetectorInfo) -> dict[str, Any]:
@@ -360,6 +387,10 @@ def _own_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _broker_cpu_s(client: redis.Redis) -> float:
-    info = cast("dict[str, float]", client.info("cpu"))
+def _broker_cpu_s(client: redis.Redis, otherwise: float = 0.0) -> float:
+    try:
+        info = cast("dict[str, float]", client.info("cpu"))
+    except redis.RedisError:
+        # All results are on disk: no figure is worth failing for.
+        return otherwise
     return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])

@@ -5,32 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from common.datasets import fetch
 from common.errors import ItemError, ManyeyesError, UsageError
 from common.ledger import RunState
 from producer.imagecheck import image_rows
-from producer.itemset import ItemSet
-from producer.journal import Journal
+from producer.journal import Journal, JournalAsItIs
 from producer.manifest import Manifest
-from producer.receipt import OUTPUT_PARTS, Findings, Part, Receipt
+from producer.receipt import Findings, Part, Receipt
 from producer.rundir import RunDir
 from producer.tablecheck import Sources, Totals, check_tables
 from producer.tables import read_images
 
 #: Told after each file that was read again: how many, of how many.
 Seen = Callable[[int, int], None]
-
-
-class JournalAsItIs(Journal):
-    """Reads only. Opened to append, a journal cuts off what cannot be read; a receipt changes nothing."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.generation, self._frames, self.done = path, 0, [], ItemSet()
-        #: Bytes after the last whole result.
-        self.unreadable = path.stat().st_size - self._scan()
 
 
 def verify(rundir: RunDir, deep: bool, seen: Seen = lambda done, total: None) -> Receipt:
@@ -52,7 +41,7 @@ def verify(rundir: RunDir, deep: bool, seen: Seen = lambda done, total: None) ->
         pending=totals.pending,
         detections=totals.detections,
         digest=totals.digest,
-        mendable=bool(findings.parts) and findings.parts <= OUTPUT_PARTS,
+        mendable=findings.mendable,
     )
     if totals.pending:
         findings.add(Part.PENDING, f"{totals.pending:,} of {totals.items:,} items: the run is {receipt.state}")
@@ -96,10 +85,10 @@ def _sources(rundir: RunDir, data: dict[str, Any], findings: Findings) -> Source
     pinned = data["detector"].get("digest") if isinstance(data.get("detector"), dict) else None
     if spec.detector_digest != pinned:
         findings.add(Part.SPEC, f"it pins the detector {spec.detector_digest}, run.json says {pinned}")
-    return Sources(spec, _manifest(rundir, findings), _journal(rundir, findings))
+    return Sources(spec, _manifest(rundir, data, findings), _journal(rundir, findings))
 
 
-def _manifest(rundir: RunDir, findings: Findings) -> Manifest | None:
+def _manifest(rundir: RunDir, data: dict[str, Any], findings: Findings) -> Manifest | None:
     """None where its items are not those of the run any more."""
     if not rundir.manifest.is_dir():
         findings.add(Part.MANIFEST, "it is not there")
@@ -110,7 +99,10 @@ def _manifest(rundir: RunDir, findings: Findings) -> Manifest | None:
         findings.add(Part.MANIFEST, str(error))
         return None
     if not manifest.complete:
-        findings.add(Part.MANIFEST, f"it is not complete: {manifest.items:,} items, and the listing had not ended")
+        # Of a run that was told to end, that is no damage.
+        told_to_end = data["state"] in (RunState.CANCELLED, RunState.STOPPED)
+        part, what = (Part.LISTING, "it had not ended") if told_to_end else (Part.MANIFEST, "it is not complete")
+        findings.add(part, f"{what}: {manifest.items:,} items")
         return manifest
     try:
         manifest.check()
@@ -133,7 +125,7 @@ def _journal(rundir: RunDir, findings: Findings) -> Journal | None:
         findings.add(Part.JOURNAL, f"it cannot be read ({error})")
         return None
     if journal.unreadable:
-        findings.add(Part.JOURNAL, f"its last {journal.unreadable:,} bytes are no whole result")
+        findings.add(Part.JOURNAL, f"{journal.unreadable:,} bytes in it are no whole result")
     return journal
 
 

@@ -21,8 +21,9 @@ ENDING_S = 2.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Tests may run in several processes: those take the first one's.
-    os.environ.setdefault(MARKER, uuid.uuid4().hex)
+    # pytest-xdist's processes have the mark of the one that started them.
+    if not hasattr(config, "workerinput"):
+        os.environ[MARKER] = uuid.uuid4().hex
     # Whoever runs the tests may have a broker of their own: the tests must not find it.
     for name in ("MANYEYES_BROKER_URL", "CELERY_BROKER_URL"):
         os.environ.pop(name, None)

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from functools import partial
 from typing import Any
 
 # Before numpy or an engine is loaded, here and in every pool process: one thread each.
@@ -107,7 +106,6 @@ def _load(**_: Any) -> None:
         if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
             raise UsageError("the model file has changed since this worker started; start it again")
         slot = _recorder.slot(getattr(current_process(), "index", 0))
-        signal.signal(signal.SIGTERM, partial(_terminated, slot))
         _process = process.PoolProcess(_client(), detectors, _node, slot)
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
@@ -115,13 +113,6 @@ def _load(**_: Any) -> None:
         _recorder.fail()
         os.kill(os.getppid(), signal.SIGTERM)
         raise
-
-
-def _terminated(slot: Any, number: int, _: Any) -> None:
-    """Told to end, from outside: no image is to blame."""
-    slot.between()
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
 
 
 @signals.worker_ready.connect

@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 
 from common.broker import check_url
-from common.errors import ManyeyesError, UsageError
+from common.errors import ExitCode, UsageError, line_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -109,9 +109,11 @@ def main() -> None:
     load_dotenv(Path(".env"))
     try:
         cli()
-    except ManyeyesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        if (line := line_of(error)) is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 
 
 if __name__ == "__main__":

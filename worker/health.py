@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any, cast
+
+import redis
 
 from common.broker import connect
 from common.errors import ManyeyesError
-from common.limits import IDLE_ILL_S, OVERDUE_S, START_ILL_S
+from common.limits import HEARTBEAT_S, IDLE_ILL_S, OVERDUE_S, START_ILL_S
 from common.presence import WorkerBeat, live_workers
+
+#: Seconds in which a worker that takes work is seen to: its heartbeat may be one old, and its first image take a while.
+_SECOND_LOOK_S = 3 * HEARTBEAT_S
 
 
 def check(url: str, worker: str | None = None) -> str:
@@ -18,7 +24,12 @@ def check(url: str, worker: str | None = None) -> str:
     """
     host = socket.gethostname()
     with connect(url) as client:
-        workers = [one for one in live_workers(client) if one.host == host and worker in (None, one.worker)]
+        workers = _of_here(client, host, worker)
+        deadline = time.monotonic() + _SECOND_LOOK_S
+        while any(_passed_by(one, url) for one in workers) and time.monotonic() < deadline:
+            # Work that came a moment ago: its heartbeat does not know of it yet.
+            time.sleep(HEARTBEAT_S / 4)
+            workers = _of_here(client, host, worker)
     if not workers:
         who = worker or f"host {host}"
         raise ManyeyesError(f"{who}: no worker's heartbeat; it is starting, hung or dead: see its log, start it again")
@@ -28,6 +39,10 @@ def check(url: str, worker: str | None = None) -> str:
             raise ManyeyesError(f"{one.worker}: {ill}")
     processes = sum(one.alive for one in workers)
     return f"{host}: healthy, {len(workers)} worker{'s' * (len(workers) != 1)}, {processes} processes"
+
+
+def _of_here(client: redis.Redis, host: str, worker: str | None) -> list[WorkerBeat]:
+    return [one for one in live_workers(client) if one.host == host and worker in (None, one.worker)]
 
 
 def _ailment(one: WorkerBeat) -> str | None:

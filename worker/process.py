@@ -123,8 +123,12 @@ class PoolProcess:
             if self._slot.ending:
                 ledger.report(message.shard, message.attempt, self.name, Fate.HANDED_BACK)
             return f"given up: {why}"
+        except SystemExit:
+            # So billiard brings a TERM: no image is to blame. The worker's parent gives the shard back.
+            self._slot.told_to_end()
+            raise
         finally:
-            self._slot.between()
+            self._slot.no_shard()
             self.pulse.now = replace(self.pulse.now, run=None, shard=None, item=None, shard_done=0)
 
     def _result(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 #: Pool processes of one worker, at most.
 MAX_SLOTS = 1024
-#: pid, images begun, item or -1, attempt, seconds that an image may take, run, shard.
+#: pid, images begun, item or one of the two below, attempt, seconds that an image may take, run, shard.
 _SLOT = struct.Struct("<qQqqd32s40s")
+_NO_ITEM, _TOLD_TO_END = -1, -2
 _PID = struct.Struct("<q")
 #: images begun, item: what changes with every image.
 _STEP = struct.Struct("<Qq")
@@ -31,8 +32,11 @@ class Entry:
     item: int | None
     attempt: int
     image_timeout: float
+    #: Empty while it has none.
     run: str
     shard: str
+    #: By a TERM: it does not die of an image.
+    told_to_end: bool = False
 
     @property
     def step(self) -> tuple[int, int, int | None]:
@@ -59,7 +63,7 @@ class Recorder:
     def entry(self, slot: int) -> Entry:
         pid, begun, item, attempt, timeout, run, shard = _SLOT.unpack_from(self._memory, _at(slot))
         names = (run.rstrip(b"\0").decode(), shard.rstrip(b"\0").decode())
-        return Entry(pid, begun, item if item >= 0 else None, attempt, timeout, *names)
+        return Entry(pid, begun, item if item >= 0 else None, attempt, timeout, *names, item == _TOLD_TO_END)
 
     def free(self, slot: int) -> None:
         _PID.pack_into(self._memory, _at(slot), 0)
@@ -98,7 +102,8 @@ class Slot:
         self._memory = memory
         self._at = _at(number)
         self._begun = 0
-        _SLOT.pack_into(memory, self._at, os.getpid(), 0, -1, 0, 0.0, b"", b"")
+        self._told_to_end = False
+        self.no_shard()
 
     @property
     def ending(self) -> bool:
@@ -106,8 +111,14 @@ class Slot:
 
     def shard(self, run: str, shard: str, attempt: int, image_timeout: float) -> None:
         _SLOT.pack_into(
-            self._memory, self._at, os.getpid(), self._begun, -1, attempt, image_timeout, run.encode(), shard.encode()
+            *(self._memory, self._at, os.getpid(), self._begun, _NO_ITEM),
+            *(attempt, image_timeout, run.encode(), shard.encode()),
         )
+
+    def no_shard(self) -> None:
+        """What was claimed is committed or given up: a death now concerns none."""
+        if not self._told_to_end:
+            self.shard("", "", 0, 0.0)
 
     def item(self, item: int) -> None:
         """An image begins; the one before it has ended."""
@@ -115,8 +126,13 @@ class Slot:
         _STEP.pack_into(self._memory, self._at + _STEP_AT, self._begun, item)
 
     def between(self) -> None:
-        """No image is at hand: a death now is nobody's fault."""
-        _STEP.pack_into(self._memory, self._at + _STEP_AT, self._begun, -1)
+        """No image is at hand."""
+        _STEP.pack_into(self._memory, self._at + _STEP_AT, self._begun, _NO_ITEM)
+
+    def told_to_end(self) -> None:
+        """It will die with the shard that it has: nothing is written any more."""
+        self._told_to_end = True
+        _STEP.pack_into(self._memory, self._at + _STEP_AT, self._begun, _TOLD_TO_END)
 
 
 def _at(slot: int) -> int:

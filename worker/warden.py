@@ -1,6 +1,7 @@
 """The recorder in; dead, hung and bloated pool processes reported, or killed and reported, out.
 
-A thread of the worker's parent: it works whatever native code does in a pool process.
+Two threads of the worker's parent: one watches, whatever native code does in a pool process; the other tells the
+broker, however long that one takes to answer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -28,6 +30,8 @@ log = logging.getLogger("manyeyes.worker")
 
 #: Seconds that count at most between two looks: a worker that was frozen did not watch in between.
 _MOST_S = 4 * WATCH_S
+#: Looks over which a process that the kernel killed for want of memory may take to be gone: two seconds.
+_OOM_LOOKS = 8
 #: Where the kernel counts the processes that it killed for want of memory: in this container, and in all.
 _OOM_COUNTS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 
@@ -65,31 +69,26 @@ class Post:
 
 
 class Warden(threading.Thread):
-    """Looks four times a second. What it cannot tell a broker that is gone, it tells when it is back."""
+    """Looks four times a second."""
 
     def __init__(self, client: redis.Redis, recorder: Recorder, post: Post) -> None:
         super().__init__(name="warden", daemon=True)
-        self._client = client
+        self._herald = _Herald(client, post.worker)
         self._recorder = recorder
         self._post = post
         self._seen: dict[int, _Seen] = {}
         self._short_since: float | None = None
-        self._untold: list[_Death] = []
-        self._oom_kills = _oom_kills()
+        self._oom_kills = deque([_oom_kills()], maxlen=_OOM_LOOKS)
         self._ended = threading.Event()
 
     def run(self) -> None:
-        before, next_beat = time.monotonic(), 0.0
+        self._herald.start()
+        before = time.monotonic()
         while not self._ended.wait(WATCH_S):
             now = time.monotonic()
             try:
                 self._look(min(now - before, _MOST_S))
-                self._tell()
-                if now >= next_beat:
-                    next_beat = now + HEARTBEAT_S
-                    presence.worker_beat(self._client, self._beat())
-            except redis.RedisError as error:
-                log.debug("the warden waits for the broker: %s", error)
+                self._herald.beat = self._beat()
             except Exception:
                 # Without it nobody would see what hangs or dies: it goes on, and says so.
                 log.exception("the warden could not look")
@@ -98,12 +97,10 @@ class Warden(threading.Thread):
     def end(self) -> None:
         self._ended.set()
         self.join(timeout=2 * WATCH_S)
-        try:
-            presence.worker_leave(self._client, self._post.worker)
-        except redis.RedisError:
-            log.debug("could not say goodbye")
+        self._herald.end()
 
     def _look(self, seconds: float) -> None:
+        self._oom_kills.append(_oom_kills())
         entries = self._recorder.entries()
         for slot, entry in entries.items():
             seen = self._seen.get(slot)
@@ -136,24 +133,14 @@ class Warden(threading.Thread):
             os.kill(entry.pid, signal.SIGKILL)
 
     def _bury(self, slot: int, entry: Entry, fate: Fate | None) -> None:
-        kills = _oom_kills()
-        if fate is None:
-            fate = Fate.OUT_OF_MEMORY if kills > self._oom_kills else Fate.CRASHED
-        self._oom_kills = kills
-        self._untold.append(_Death(f"{self._post.worker}/{entry.pid}", entry, fate))
+        if entry.told_to_end or self._recorder.ending:
+            # No image is to blame; nor where a worker that ends has killed what did not end with it.
+            fate, entry = Fate.HANDED_BACK, replace(entry, item=None)
+        elif fate is None:
+            fate = Fate.OUT_OF_MEMORY if self._oom_kills[-1] > self._oom_kills[0] else Fate.CRASHED
+        self._herald.deaths.append(_Death(f"{self._post.worker}/{entry.pid}", entry, fate))
         self._recorder.free(slot)
         self._seen.pop(slot, None)
-
-    def _tell(self) -> None:
-        while self._untold:
-            death = self._untold[0]
-            entry = death.entry
-            # A worker that ends kills what does not end with it: no image is to blame for that.
-            if entry.item is not None and not self._recorder.ending:
-                ledger = Ledger(self._client, entry.run)
-                ledger.report(ShardId.parse(entry.shard), entry.attempt, death.process, death.fate, entry.item)
-            presence.leave(self._client, death.process)
-            del self._untold[0]
 
     def _beat(self) -> WorkerBeat:
         if len(self._seen) >= self._post.processes:
@@ -175,6 +162,54 @@ class Warden(threading.Thread):
             overdue_s=max([0.0, *(seen.seconds - seen.entry.image_timeout for seen in bounded)]),
             idle_s=min(idle) if idle and not at_image else 0.0,
         )
+
+
+class _Herald(threading.Thread):
+    """Tells the broker who has died, and that the worker lives; one that is gone, when it is back."""
+
+    def __init__(self, client: redis.Redis, worker: str) -> None:
+        super().__init__(name="herald", daemon=True)
+        self._client = client
+        self._worker = worker
+        self._ended = threading.Event()
+        #: Still to be told, in order.
+        self.deaths: deque[_Death] = deque()
+        #: What was last seen of the worker.
+        self.beat: WorkerBeat | None = None
+
+    def run(self) -> None:
+        next_beat = 0.0
+        while not self._ended.wait(WATCH_S):
+            try:
+                self._tell()
+                if self.beat is not None and time.monotonic() >= next_beat:
+                    next_beat = time.monotonic() + HEARTBEAT_S
+                    presence.worker_beat(self._client, self.beat)
+            except redis.RedisError as error:
+                log.debug("the herald waits for the broker: %s", error)
+            except Exception:
+                log.exception("the herald could not tell the broker")
+
+    def _tell(self) -> None:
+        while self.deaths:
+            death = self.deaths[0]
+            entry = death.entry
+            if entry.shard:
+                ledger = Ledger(self._client, entry.run)
+                ledger.report(ShardId.parse(entry.shard), entry.attempt, death.process, death.fate, entry.item)
+            presence.leave(self._client, death.process)
+            self.deaths.popleft()
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join(timeout=2 * WATCH_S)
+        if self.is_alive():
+            return  # It waits for a broker that does not answer: no second one need.
+        try:
+            self._tell()
+            presence.worker_leave(self._client, self._worker)
+        except redis.RedisError:
+            log.debug("could not say goodbye")
 
 
 def _alive(pid: int) -> bool:

@@ -67,10 +67,13 @@ def replace(name: str, old: bytes, new: bytes) -> Damage:
     return change
 
 
-def flip_last_frame(run: Path) -> None:
-    data = bytearray((run / "journal.bin").read_bytes())
-    data[-5] ^= 1
-    (run / "journal.bin").write_bytes(data)
+def flip_bit(at: int) -> Damage:
+    def flip(run: Path) -> None:
+        data = bytearray((run / "journal.bin").read_bytes())
+        data[at] ^= 1
+        (run / "journal.bin").write_bytes(data)
+
+    return flip
 
 
 IMAGES, DETECTIONS, TIMINGS = "images.parquet", "detections.parquet", "timings.parquet"
@@ -133,12 +136,10 @@ DAMAGES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "journal gone": (remove("journal.bin"), ("journal.bin: it is not there",)),
     "journal cut": (
         truncate("journal.bin"),
-        ("journal.bin: its last", "is ok in images.parquet and has no result here"),
+        ("bytes in it are no whole result", "is ok in images.parquet and has no result here"),
     ),
-    "journal bit": (
-        flip_last_frame,
-        ("journal.bin: its last", "is ok in images.parquet and has no"),
-    ),
+    "journal bit": (flip_bit(-5), ("bytes in it are no whole result", "is ok in images.parquet and has no")),
+    "journal's first bit": (flip_bit(0), ("bytes in it are no whole result", "is ok in images.parquet and has no")),
     "counts": (edit("counts", "ok", new=8), ("run.json: it counts ok 8, images.parquet has 9",)),
     "errors": (edit("counts", "errors", new={}), ("run.json: it counts errors {}",)),
     "no counts": (edit("counts", new=None), ("run.json: it has no counts",)),

@@ -189,8 +189,10 @@ def test_a_run_directory_that_cannot_be_read_hides_no_other(photos: Path, tmp_pa
     assert producer("submit", "photos", "--limit", "1", cwd=tmp_path).code == 0
     (tmp_path / "runs/0broken").mkdir()
     (tmp_path / "runs/0broken/run.json").write_text('{"schema": 99}')
+    (tmp_path / "runs/1strange").mkdir()
+    (tmp_path / "runs/1strange/run.json").write_text('{"schema": 1, "state": "asleep"}')
     said = producer("runs", "--json", cwd=tmp_path)
-    assert said.code == 0 and len(json.loads(said.out)) == 1 and "0broken" in said.err
+    assert said.code == 0 and len(json.loads(said.out)) == 1 and "0broken" in said.err and "asleep" in said.err
 
 
 def test_results_are_filtered_again_without_a_worker(photos: Path, tmp_path: Path) -> None:

@@ -139,6 +139,27 @@ def test_pending_items_do_not_agree(run: Path, tmp_path: Path) -> None:
     assert said.code == 5
     assert f"  pending: {ITEMS - journal.done.count} of {ITEMS} items: the run is cancelled\n" in said.err
     assert "1 difference\n" in said.err, "all else agrees"
+    (run / "images.parquet").unlink()
+    said = producer("verify", cwd=tmp_path)
+    assert f"producer resume runs/{run.name}\n" in said.err
+    assert "written again" in producer("resume", run, cwd=tmp_path).err
+    assert "1 difference\n" in producer("verify", cwd=tmp_path).err, "as before"
+    refused = producer("resume", run, cwd=tmp_path)
+    assert refused.code == 2 and "cancelled, for good" in refused.error
+
+
+def test_a_cancel_that_came_too_late_is_no_dead_end(run: Path, tmp_path: Path) -> None:
+    (run / "cancel").touch()
+    (run / "images.parquet").unlink()
+    assert producer("resume", run, cwd=tmp_path).code == 3
+    assert differences(run) == ""
+
+
+def test_a_dataset_that_a_cancelled_run_had_not_listed_is_no_damage(run: Path) -> None:
+    edit("state", new="cancelled")(run)
+    (run / "manifest" / "complete.json").unlink()
+    receipt = verify(RunDir(run), deep=False)
+    assert not receipt.mendable and receipt.differences == (f"listing: it had not ended: {ITEMS} items",)
 
 
 @pytest.fixture
@@ -176,8 +197,10 @@ def test_items_without_a_digest_are_told(run: Path) -> None:
     assert verify(RunDir(run), deep=True).without_digest == 1
 
 
-@pytest.mark.parametrize("kind", ["row dropped", "score", f"{DETECTIONS} cut", f"{TIMINGS} gone", "counts", "digest"])
-def test_damaged_outputs_are_mended_by_resume(kind: str, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", ["row dropped", "score", f"{DETECTIONS} cut", f"{TIMINGS} gone", "counts", "journal's first bit"]
+)
+def test_what_is_damaged_is_mended_by_resume(kind: str, run: Path, tmp_path: Path) -> None:
     DAMAGES[kind][0](run)
     assert verify(RunDir(run), deep=False).mendable
     said = producer("resume", run, cwd=tmp_path)
@@ -185,7 +208,7 @@ def test_damaged_outputs_are_mended_by_resume(kind: str, run: Path, tmp_path: Pa
     assert differences(run) == ""
 
 
-@pytest.mark.parametrize("kind", ["segment gone", "journal bit"])
+@pytest.mark.parametrize("kind", ["segment gone", "other manifest"])
 def test_outputs_are_not_to_blame_for_their_sources(kind: str, run: Path, tmp_path: Path) -> None:
     DAMAGES[kind][0](run)
     assert not verify(RunDir(run), deep=False).mendable

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from common import presence
 from common.broker import connect
+from common.limits import MAX_DEATHS
 from tests.acceptance.commands import finish, marked, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -183,4 +185,31 @@ def test_a_worker_that_is_told_to_end_hands_its_shards_back(photos: poison.Poiso
         with a_worker(command, photos.folder, redis_url):
             said = finish(run)
     assert said.code == 3 and said.json["ok"] == IMAGES, said.err
-    assert "its worker ends, and gave it back" in said.err
+    assert "its worker gave it back" in said.err
+
+
+def test_a_process_that_is_told_to_end_blames_no_image(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = poison.make(tmp_path, 1, [])
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    command = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
+    with a_worker(command, tmp_path, redis_url), connect(redis_url) as client:
+        # Longer than it takes to be heard of; a process that comes warms up at this pace too.
+        made.pace(1.5)
+        options = ("--detector", "poisonable", "--json")
+        run = start("producer", "submit", "photos", *options, cwd=tmp_path, MANYEYES_BROKER_URL=redis_url)
+        ended: set[int] = set()
+        for _ in range(MAX_DEATHS + 1):
+            beats = wait_until(
+                lambda: [b for b in presence.live_processes(client) if b.item == 0 and b.pid not in ended],
+                what="a process at the image",
+            )
+            if len(ended) == MAX_DEATHS:
+                made.pace(0)
+            psutil.Process(beats[0].pid).terminate()
+            ended.add(beats[0].pid)
+        said = finish(run)
+    assert said.code == 0 and said.json["ok"] == 1, said.err
+    assert "its worker gave it back" in said.err and "died" not in said.err

@@ -22,7 +22,7 @@ def test_killing_images_are_named_and_all_others_are_done(tmp_path: Path) -> Non
     failed = poison.failed(only_run(tmp_path))
     assert {path: code for path, (code, _) in failed.items()} == {p: CODES[kind] for p, kind in made.poison.items()}
     for path, (_, text) in failed.items():
-        assert f"producer submit {tmp_path}/photos/{path} --detector poisonable" in text
+        assert f"producer submit {tmp_path}/photos/{path} --detector poisonable --image-timeout 3" in text
     figures = json.loads((only_run(tmp_path) / "timings.json").read_text())
     assert set(figures["sent_again"]) == {"died"}
     assert 9 <= figures["sent_again"]["died"] <= 12, "each at most once in company, and three times alone"

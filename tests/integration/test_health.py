@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,17 @@ def test_messages_that_wait_while_all_processes_idle_are_an_ailment(redis_url: s
     beat(redis_url, replace(WELL, idle_s=IDLE_ILL_S + 1))
     with pytest.raises(ManyeyesError, match="1 messages wait in hog-1234"):
         check(redis_url)
+
+
+def test_work_that_came_a_moment_ago_is_no_ailment(redis_url: str) -> None:
+    """The heartbeat is from before it."""
+    with celery_app(redis_url) as app:
+        app.send_task("manyeyes.detect", queue="hog-1234")
+    beat(redis_url, replace(WELL, idle_s=3600.0))
+    busy = threading.Timer(0.5, beat, (redis_url, WELL))
+    busy.start()
+    assert "healthy" in check(redis_url)
+    busy.join()
 
 
 def test_one_ill_worker_of_several_is_named(redis_url: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.messages import ItemRecord, ShardId, ShardResult
-from producer.journal import Journal
+from producer.journal import Journal, JournalAsItIs
 
 
 def result(first: int, count: int, attempt: int = 1) -> ShardResult:
@@ -60,3 +60,22 @@ def test_a_flipped_bit_in_the_tail_is_not_believed(tmp_path: Path) -> None:
     data[-5] ^= 1
     path.write_bytes(data)
     assert Journal(path).done.count == 4
+
+
+@pytest.mark.parametrize("bit", [0, 6, 45])
+def test_damage_costs_its_own_results_and_no_others(tmp_path: Path, bit: int) -> None:
+    path = tmp_path / "j"
+    journal = Journal(path)
+    append(journal, result(0, 4), result(4, 4), result(8, 4))
+    journal.close()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 + bit] ^= 1
+    path.write_bytes(data)
+    assert JournalAsItIs(path).unreadable == len(data) // 3
+    assert path.read_bytes() == data, "who only reads changes nothing"
+    again = Journal(path)
+    assert (again.done.count, again.done.next_gap(0, 12)) == (8, (4, 8))
+    append(again, result(4, 4, attempt=2), result(12, 1))
+    again.close()
+    assert [(one.shard.first, one.attempt) for one in Journal(path).results()] == [(0, 1), (4, 2), (8, 1), (12, 1)]
+    assert JournalAsItIs(path).unreadable == 0

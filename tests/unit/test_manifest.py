@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,18 @@ def test_damage_is_found(tmp_path: Path) -> None:
     segment.unlink()
     with pytest.raises(ManyeyesError, match="lacks"):
         Manifest(tmp_path)
+
+
+def test_a_listing_may_be_ended_before_its_end(tmp_path: Path) -> None:
+    enough = threading.Event()
+
+    def listing() -> Iterator[bytes]:
+        yield from PATHS[:SEGMENT_ITEMS]
+        enough.set()
+        yield from PATHS[SEGMENT_ITEMS:]
+
+    manifest = Manifest(tmp_path)
+    manifest.append_all(listing(), enough=enough)
+    assert (manifest.items, manifest.complete) == (SEGMENT_ITEMS, False)
+    manifest.append_all(PATHS)
+    assert (manifest.items, manifest.complete) == (len(PATHS), True)

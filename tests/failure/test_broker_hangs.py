@@ -1,0 +1,90 @@
+"""A broker that neither answers nor is gone: what hangs is watched all the same, and Ctrl-C ends at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chaos.broker import Broker
+from common import presence
+from tests.acceptance.commands import finish, producer, start
+from tests.acceptance.workers import a_worker
+from tests.failure import poison
+from tests.waiting import wait_until
+
+WORKER = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
+SUBMIT = ("submit", "photos", "--detector", "poisonable", "--json")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(tmp_path / "broker.log")
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.close()
+
+
+def process_of(broker: Broker) -> psutil.Process:
+    return psutil.Process(int(broker.client.info("server")["process_id"]))  # type: ignore[index]
+
+
+def pids_at_work(broker: Broker) -> list[int]:
+    return [beat.pid for beat in presence.live_processes(broker.client) if beat.item is not None]
+
+
+def test_images_are_timed_while_the_broker_hangs(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = poison.make(tmp_path, 1, [])
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url}.items():
+        monkeypatch.setenv(name, value)
+    server = process_of(broker)
+    with a_worker(WORKER, tmp_path, broker.url):
+        made.pace(60)
+        run = start("producer", *SUBMIT, "--image-timeout", 3, cwd=tmp_path)
+        [pid] = wait_until(lambda: pids_at_work(broker), what="a process at the image")
+        server.suspend()
+        try:
+            wait_until(lambda: ended(pid), timeout=20, what="its process's end")
+            made.pace(0)
+        finally:
+            server.resume()
+        said = finish(run)
+    assert said.code == 0 and said.json["ok"] == 1, said.err
+    assert "takes over 3 s: its process is killed" in (tmp_path / "worker.log").read_text()
+
+
+def ended(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_an_interrupt_does_not_wait_for_the_broker(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = poison.make(tmp_path, 30, [], pace_s=1.0)
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url}.items():
+        monkeypatch.setenv(name, value)
+    server = process_of(broker)
+    with a_worker(WORKER, tmp_path, broker.url):
+        run = start("producer", *SUBMIT, cwd=tmp_path)
+        wait_until(lambda: pids_at_work(broker), what="work")
+        server.suspend()
+        try:
+            run.send_signal(signal.SIGINT)
+            wait_until(lambda: run.poll() is not None, timeout=10, what="its end")
+        finally:
+            server.resume()
+        said = finish(run)
+        assert said.code == 130 and "Traceback" not in said.err and "producer resume" in said.err, said.err
+        made.pace(0)
+        again = producer("resume", "--json", cwd=tmp_path)
+    assert again.code == 0 and again.json["ok"] == 30, again.err

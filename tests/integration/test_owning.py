@@ -1,0 +1,135 @@
+"""An owner's parts on a real broker: who may write, and whom a lost heartbeat blames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from common import presence
+from common.broker import celery_app, connect
+from common.errors import FencedError, ItemCode
+from common.ledger import Ledger, RunState
+from common.limits import MAX_DEATHS
+from common.messages import ItemRecord, ShardId, ShardMessage, ShardResult
+from common.presence import Beat, WorkerBeat
+from common.spec import Spec
+from producer.collect import Collector, Tally
+from producer.crew import Connection, Crew
+from producer.dispatch import Dispatcher, Target
+from producer.journal import Journal
+from producer.manifest import Manifest
+from producer.reconcile import Overdue, Reconciler, Why
+from producer.remedy import Remedy
+
+RUN, QUEUE = "20260101-000000-abcdefgh", "hog-1234"
+ONE = ShardId(0, 0, 1)
+SPEC = Spec(
+    datasets=("photos",),
+    root="/photos",
+    detector="hog",
+    detector_digest="1" * 64,
+    queue=QUEUE,
+    labels=("person",),
+    conf=0.5,
+    iou=0.5,
+    floor=0.1,
+)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def ledger(client: redis.Redis) -> Ledger:
+    ledger = Ledger(client, RUN)
+    ledger.reserve({"spec": SPEC.to_text(), "spec_digest": SPEC.digest})
+    ledger.set_state(RunState.RUNNING)
+    return ledger
+
+
+def test_a_fenced_out_owner_writes_nothing(ledger: Ledger, client: redis.Redis, tmp_path: Path) -> None:
+    slept = ledger.lease(None)
+    ledger.open(slept, ONE, b"a.jpg")
+    result = ShardResult(ONE, 1, "w", 1, (ItemRecord(),), ShardResult.no_detections())
+    ledger.commit(ONE, result.encode())
+    client.delete(f"manyeyes:lease:{RUN}")
+    assert ledger.lease(None) > slept
+    journal = Journal(tmp_path / "j")
+    with pytest.raises(FencedError):
+        Collector(ledger, slept, journal, Tally()).collect([ONE])
+    assert (tmp_path / "j").stat().st_size == 0
+
+
+class Bench:
+    """One image alone in a shard, and the process that has it, gone again and again."""
+
+    def __init__(self, redis_url: str, client: redis.Redis, ledger: Ledger, folder: Path) -> None:
+        self.client, self.ledger = client, ledger
+        manifest = Manifest(folder / "manifest")
+        manifest.append_all([b"a.jpg"])
+        app = celery_app(redis_url)
+        token = ledger.lease(None)
+        target = Target(app, ledger, token, SPEC, "--detector hog")
+        self.crew = Crew(Connection(client, app), QUEUE, RUN, embedded=False)
+        dispatcher = Dispatcher(target, manifest, Journal(folder / "j"), 0.1, None)
+        dispatcher.fill(1)
+        self.remedy = Remedy(target, dispatcher, self.crew, Counter())
+
+    def lose_it(self, pid: int, with_its_worker: bool) -> Overdue:
+        """The shard is claimed, and its process is not heard of any more."""
+        [shard] = self.ledger.open_shards()
+        process = f"w/{pid}"
+        message = ShardMessage(RUN, ONE, shard.attempt, SPEC.digest)
+        assert self.ledger.claim(message, process).status == "ok"
+        beat = Beat(process, "w", "here", pid, (QUEUE,), RUN, str(ONE), item=0)
+        presence.beat(self.client, beat, ())
+        presence.worker_beat(self.client, WorkerBeat("w", "here", 1, (QUEUE,), 1, 1, 0.0))
+        self.crew.look()
+        presence.leave(self.client, process)
+        if with_its_worker:
+            presence.worker_leave(self.client, "w")
+        self.crew.look()
+        [overdue] = Reconciler().overdue(
+            self.ledger.open_shards(), self.crew.at(), self.crew.waiting, self.ledger.now()
+        )
+        assert overdue.why is Why.LOST
+        return overdue
+
+    @property
+    def given_up(self) -> bool:
+        [shard] = self.ledger.open_shards()
+        return shard.committed is not None
+
+
+@pytest.fixture
+def bench(redis_url: str, client: redis.Redis, ledger: Ledger, tmp_path: Path) -> Bench:
+    return Bench(redis_url, client, ledger, tmp_path)
+
+
+def test_three_machines_that_vanish_at_one_image_are_its_deaths(bench: Bench, ledger: Ledger) -> None:
+    for pid in range(MAX_DEATHS):
+        assert not bench.given_up
+        bench.remedy.apply(bench.lose_it(pid, with_its_worker=True))
+    payload = ledger.result(ONE)
+    assert payload is not None and ShardResult.decode(payload).records[0].error_code == ItemCode.CRASHED
+
+
+def test_heartbeats_that_the_broker_lost_blame_no_image(bench: Bench) -> None:
+    for pid in range(2 * MAX_DEATHS):
+        bench.remedy.apply(bench.lose_it(pid, with_its_worker=True), blame=False)
+    assert not bench.given_up
+
+
+def test_a_process_that_its_living_worker_does_not_miss_blames_no_image(bench: Bench) -> None:
+    for pid in range(2 * MAX_DEATHS):
+        overdue = bench.lose_it(pid, with_its_worker=False)
+        assert bench.crew.undecided(f"w/{pid}"), "its worker is about to say why"
+        bench.remedy.apply(overdue)
+    assert not bench.given_up
