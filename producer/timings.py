@@ -210,7 +210,7 @@ def _stages(figures: dict[str, Any]) -> str:
 def _outputs(run_dir: Path) -> str:
     """The run directory, then what a person may open in it."""
     names = sorted(path.name for path in run_dir.iterdir() if path.suffix in _SHOWN or path.name in ("yolo", "voc"))
-    return "\n".join([f"{run_dir}/", "  ".join(name for name in names if name != "progress.json")])
+    return "\n".join([f"{run_dir}/", "  ".join(name for name in names if name not in ("progress.json", "lease.json"))])
 
 
 _SHOWN = (".parquet", ".json", ".jsonl", ".csv", ".jpg")

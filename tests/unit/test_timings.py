@@ -96,10 +96,12 @@ def test_the_table_says_how_it_went_and_where_everything_is(tmp_path: Path) -> N
     run(tmp_path, [ok(0, b"a"), failed(1, b"b")])
     write_timings(tmp_path, FACTS)
     (tmp_path / "detections.csv").touch()
-    (tmp_path / "journal.bin").touch()
+    for name in ("journal.bin", "progress.json", "lease.json"):
+        (tmp_path / name).touch()
     text = printed(outcome(tmp_path), 300)
     assert "20250101-120000-abcdefgh, done" in text
     assert "1,234: 1,231 ok, 3 failed" in text and "2 truncated, 1 empty" in text
     assert "5,678" in text and "123.5 images/s, 12.0 s in all, 2 processes busy 80% of the time" in text
     assert "fetch 0%" in text and "other " in text
     assert f"{tmp_path}/" in text and "detections.csv" in text and "journal.bin" not in text
+    assert "progress" not in text and "lease" not in text, "what only producers read"
