@@ -166,8 +166,8 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
-    from producer.submit import Again
-    from producer.submit import resume as go_on
+    from producer.resume import Again
+    from producer.resume import resume as go_on
 
     rundir, again = rundirs.find(output, run), Again(retry_failed, max_failures)
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))

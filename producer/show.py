@@ -22,7 +22,7 @@ from producer.rundir import RunDir
 
 if TYPE_CHECKING:
     from producer.aggregator import Outcome
-    from producer.submit import Talk
+    from producer.session import Talk
 
 SUBMIT_EXAMPLES = "\n\n".join(
     (
@@ -71,7 +71,7 @@ def shard_size_of(text: str) -> int | None:
 def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) -> int:
     """Own a run with progress on stderr and its result on stdout; returns the exit code."""
     from producer.reporters import reporter
-    from producer.submit import RunInterrupted, Talk
+    from producer.session import RunInterrupted, Talk
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
 

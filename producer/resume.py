@@ -1,0 +1,96 @@
+"""A run that has not come to its end in, from whatever state; what is missing of it, and only that, done."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from common.errors import UsageError
+from common.ledger import RunState
+from producer.aggregator import Outcome, Outputs, assemble
+from producer.cluster import Launch, open_cluster
+from producer.journal import Journal, JournalAsItIs
+from producer.manifest import Manifest
+from producer.max_failures import MaxFailures
+from producer.rundir import RunDir
+from producer.session import RunInterrupted, Session, Talk, orderly, preload
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How `resume` is to go on."""
+
+    #: Failed images are looked at once more.
+    retry_failed: bool = False
+    #: Another limit than before.
+    max_failures: str | None = None
+
+
+def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> Outcome:
+    """Do what is missing, from whatever state. Raises UsageError for a cancelled run, ManyeyesError, RunInterrupted."""
+    begun = time.monotonic()
+    MaxFailures.parse(again.max_failures)
+    data, spec = rundir.read(), rundir.spec()
+    state = RunState(data["state"])
+    if state is RunState.CANCELLED:
+        from producer.verify import verify  # pyarrow: other commands need not wait for it
+
+        if verify(rundir, deep=False).mendable:
+            return _outputs_again(rundir, talk)
+        raise UsageError(f"run {rundir.run} is cancelled, for good; submit the dataset again")
+    if rundir.cancel_asked() and state is not RunState.DONE:
+        raise UsageError(f"run {rundir.run} was told to cancel; to bring that to its end:  {rundir.command('cancel')}")
+    if state is RunState.DONE and not (again.retry_failed and data["counts"]["failed"]) and _nothing_lost(rundir):
+        return _outputs_again(rundir, talk)
+    if not data["embedded"] and broker_url is None:
+        raise UsageError(f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it")
+    launch = Launch(**data["launch"])
+    try:
+        embedded = data["embedded"]
+        with orderly(rundir), open_cluster(None if embedded else broker_url, launch, rundir) as cluster:
+            preload()
+            detector = cluster.detector()
+            if detector.digest != spec.detector_digest:
+                raise UsageError(
+                    f"run {rundir.run} was begun with another {detector.name} "
+                    f"({spec.queue}, now {detector.queue}); serve that model again, or submit a new run"
+                )
+            talk.reserved(rundir)
+            _reopen(rundir, again)
+            return Session(cluster, rundir, spec, detector, talk, begun).own(None)
+    except KeyboardInterrupt:
+        raise RunInterrupted(rundir) from None
+
+
+def _reopen(rundir: RunDir, again: Again) -> None:
+    """What `run.json` said of an end holds no longer; a pause ends with the command to go on."""
+    data = rundir.read()
+    for name in ("finished", "counts", "seconds", "images_per_s", "digest"):
+        data.pop(name, None)
+    if again.retry_failed:
+        data["generation"] += 1
+    if again.max_failures is not None:
+        data["max_failures"] = again.max_failures
+    rundir.ask_to_pause(False)
+    rundir.write({**data, "state": RunState.SUBMITTING})
+
+
+def _nothing_lost(rundir: RunDir) -> bool:
+    """Whether the journal of a run that was done still has a result for every item."""
+    manifest = Manifest(rundir.manifest)
+    manifest.check()
+    return rundir.journal.exists() and JournalAsItIs(rundir.journal).done.count == manifest.items
+
+
+def _outputs_again(rundir: RunDir, talk: Talk) -> Outcome:
+    """Of a run that has ended: write what is missing or damaged of its outputs. No worker is needed."""
+    with rundir.lock():
+        data, spec = rundir.read(), rundir.spec()
+        state = rundir.state()
+        manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, data["generation"])
+        try:
+            talk.say(f"run {rundir.run} is {state}; its outputs are written again")
+            outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
+            return assemble(rundir, spec, (manifest, journal), None, state, outputs)
+        finally:
+            journal.close()
