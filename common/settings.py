@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     #: A base URL (or folder URL) that holds the registry's model files under their own names.
     model_mirror: str | None = None
 
+    #: THERE=HERE, comma-separated: folders of the producer's machine that have another name here.
+    map: str = ""
     #: Megabytes of resident memory that a pool process may have; 0: no bound.
     memory_limit: int = Field(default=0, ge=0)
 

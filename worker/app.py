@@ -62,6 +62,7 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     global _node, _recorder
     from worker import check
     from worker.recorder import Recorder
+    from worker.roots import Roots
 
     _node, _recorder = sender, Recorder()
     try:
@@ -69,6 +70,7 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
             raise UsageError(
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
             )
+        Roots.parse(settings.map)
         child = check.start()
         # Meanwhile: Celery itself would try for ever.
         _await_broker(settings.broker_url)
@@ -100,13 +102,14 @@ def _load(**_: Any) -> None:
     global _process
     try:
         from worker import check, process
+        from worker.roots import Roots
 
         process.one_thread()
         detectors = check.load_all(settings)
         if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
             raise UsageError("the model file has changed since this worker started; start it again")
         slot = _recorder.slot(getattr(current_process(), "index", 0))
-        _process = process.PoolProcess(_client(), detectors, _node, slot)
+        _process = process.PoolProcess(_client(), detectors, _node, slot, Roots.parse(settings.map))
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
         print(f"error: {error}", file=sys.stderr, flush=True)

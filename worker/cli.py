@@ -29,7 +29,7 @@ def cores() -> int:
 
 
 @cli.command()
-def start(
+def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     detector: Annotated[
         str,
         typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; several separated by commas."),
@@ -50,6 +50,15 @@ def start(
     labels: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
     ] = None,
+    map_: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            envvar="MANYEYES_MAP",
+            metavar="THERE=HERE",
+            help="A folder of the producer's machine, and its name here; several separated by commas.",
+        ),
+    ] = None,
     memory_limit: Annotated[
         int,
         typer.Option(
@@ -62,6 +71,8 @@ def start(
 
     Example:  MANYEYES_BROKER_URL=redis://head:6379/0 worker start --detector best.onnx --concurrency 4
 
+    Example:  worker start --map /data=/mnt/photos, where the producer's /data is mounted as /mnt/photos
+
     The model is checked first, in a process of its own; each pool process then loads it once.
     `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
     """
@@ -70,6 +81,7 @@ def start(
         "MANYEYES_BROKER_URL": broker,
         "MANYEYES_HEAD": head,
         "MANYEYES_LABELS": str(labels) if labels else None,
+        "MANYEYES_MAP": map_,
         "MANYEYES_MEMORY_LIMIT": str(memory_limit),
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})

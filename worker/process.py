@@ -25,6 +25,7 @@ from common.spec import Spec
 from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
 from worker.recorder import Slot
+from worker.roots import Roots
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +78,9 @@ class _KnownSpec:
 class PoolProcess:
     """What one pool process keeps between shards. The detectors were loaded once, at its start."""
 
-    def __init__(self, client: redis.Redis, detectors: list[Detector], worker: str, slot: Slot) -> None:
+    def __init__(self, client: redis.Redis, detectors: list[Detector], worker: str, slot: Slot, roots: Roots) -> None:
         self.client = client
+        self._roots = roots
         self._slot = slot
         self.worker = worker
         self.pid = os.getpid()
@@ -195,7 +197,7 @@ class PoolProcess:
             detector=detector,
             options=DetectOptions(iou=spec.iou, floor=spec.floor, imgsz=spec.imgsz),
             max_pixels=spec.max_pixels,
-            fetch=lambda path: datasets.fetch(root, path),
+            fetch=lambda path: datasets.fetch(*self._roots.find(root, path)),
         )
 
 

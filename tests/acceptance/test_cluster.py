@@ -51,6 +51,18 @@ def test_worker_start_serves_runs_and_ends_cleanly_on_term(photos: Path, redis_u
         assert live(client) == 0, "the processes said goodbye"
 
 
+def test_a_shared_disk_may_have_another_name_on_each_machine(photos: Path, redis_url: str) -> None:
+    (photos / "there").mkdir()
+    command = ["worker", "start", "--detector", "cascade", "-c", "1"]
+    refused = finish(start(*command, "--map", "/data=nowhere", cwd=photos, MANYEYES_BROKER_URL=redis_url))
+    assert refused.code == 2 and "--map /data=nowhere" in refused.error
+    with a_worker([*command, "--map", f"{photos}/there={photos}/photos"], photos, redis_url):
+        for number in range(5):
+            (photos / "there" / f"{number}.jpg").write_bytes(b"the producer sees another file here")
+        said = producer("submit", "there", "--detector", "cascade", "--json", cwd=photos, MANYEYES_BROKER_URL=redis_url)
+        assert said.code == 0 and said.json["ok"] == 5, said.err
+
+
 def test_the_ecosystems_own_command_works(photos: Path, redis_url: str) -> None:
     command = ["celery", "-A", "worker.app", "worker", "-c", "1"]
     with a_worker(command, photos, redis_url):
