@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from common.errors import ProtocolError
+from common.datasets import display_path
+from common.errors import ItemCode, ManyeyesError, ProtocolError
 from common.ledger import Ledger, OpenShard
 from common.messages import ShardId, ShardResult
 from producer.itemset import ItemSet
@@ -76,14 +80,21 @@ class Collected:
 class Collector:
     """Takes results from the store to the journal. The order matters: fsync first, then free."""
 
-    def __init__(self, ledger: Ledger, token: int, journal: Journal, tally: Tally) -> None:
+    def __init__(
+        self, ledger: Ledger, token: int, journal: Journal, tally: Tally, file_of: Callable[[int], bytes]
+    ) -> None:
+        #: An item's file, as this machine names it.
+        self._file_of = file_of
         self._ledger = ledger
         self._token = token
         self._journal = journal
         self._tally = tally
 
     def collect(self, ids: list[ShardId]) -> tuple[list[Collected], list[OpenShard]]:
-        """(those that are on disk now, those whose result cannot be read and must be made again)."""
+        """(those that are on disk now, those whose result cannot be read and must be made again).
+
+        Raises ManyeyesError where a worker does not see the dataset, FencedError.
+        """
         collected: list[Collected] = []
         payloads: list[bytes] = []
         unreadable: list[OpenShard] = []
@@ -99,6 +110,7 @@ class Collector:
                 log.warning("shard %s: %s; it is done again", shard.shard, error)
                 unreadable.append(shard)
                 continue
+            self._check_sight(result)
             collected.append(Collected(shard, result))
             payloads.append(payload)
         if collected:
@@ -111,3 +123,18 @@ class Collector:
         for done in collected:
             self._ledger.free(self._token, done.shard.shard)
         return collected, unreadable
+
+    def _check_sight(self, result: ShardResult) -> None:
+        """A machine without the shared disk must not write off one image after another."""
+        if any(record.error_code != ItemCode.NOT_FOUND for record in result.records):
+            return
+        file = self._file_of(result.shard.first)
+        if not Path(os.fsdecode(file)).is_file():
+            return
+        for shard in self._ledger.open_shards():
+            # Nor is anything of it collected later, when the disk is there.
+            self._ledger.free(self._token, shard.shard)
+        raise ManyeyesError(
+            f"worker {result.worker} does not see {display_path(file)}, which is there; "
+            "mount its disk on that machine, under the same name or with `worker start --map THERE=HERE`"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -116,7 +117,7 @@ class Owner:
         self._server = self._server_id()
         self._tell_run()
         target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options)
-        self.collector = Collector(self._ledger, self._token, work.journal, self.tally)
+        self.collector = Collector(self._ledger, self._token, work.journal, self.tally, self._file_of)
         self.dispatcher = Dispatcher(target, work.manifest, work.journal, self._image_s, work.shard_size)
         self._remedy = Remedy(target, self.dispatcher, self.crew, self.sent_again)
         for shard in self._ledger.open_shards():
@@ -124,6 +125,10 @@ class Owner:
                 self.dispatcher.adopt(shard.shard)
             else:
                 self._ledger.free(self._token, shard.shard)
+
+    def _file_of(self, item: int) -> bytes:
+        [path] = self._work.manifest.read(item, 1)
+        return os.path.join(os.fsencode(self._work.spec.root), path)  # noqa: PTH118 - no text
 
     def _tell_run(self) -> None:
         self._ledger.restore(self._work.fields)

@@ -63,6 +63,18 @@ def test_a_shared_disk_may_have_another_name_on_each_machine(photos: Path, redis
         assert said.code == 0 and said.json["ok"] == 5, said.err
 
 
+def test_a_machine_without_the_disk_writes_nothing_off(photos: Path, redis_url: str) -> None:
+    (photos / "empty").mkdir()
+    command = ["worker", "start", "--detector", "cascade", "-c", "1"]
+    with a_worker([*command, "--map", f"{photos}/photos={photos}/empty"], photos, redis_url):
+        submit = ("submit", "photos", "--detector", "cascade", "--shard-size", "1")
+        said = producer(*submit, cwd=photos, MANYEYES_BROKER_URL=redis_url)
+    assert said.code == 1 and "does not see" in said.error and "--map THERE=HERE" in said.error, said.err
+    with a_worker(command, photos, redis_url):
+        again = producer("resume", "--json", cwd=photos, MANYEYES_BROKER_URL=redis_url)
+    assert again.code == 0 and again.json["ok"] == 5, again.err
+
+
 def test_the_ecosystems_own_command_works(photos: Path, redis_url: str) -> None:
     command = ["celery", "-A", "worker.app", "worker", "-c", "1"]
     with a_worker(command, photos, redis_url):

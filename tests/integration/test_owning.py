@@ -63,7 +63,7 @@ def test_a_fenced_out_owner_writes_nothing(ledger: Ledger, client: redis.Redis, 
     assert ledger.lease(None) > slept
     journal = Journal(tmp_path / "j")
     with pytest.raises(FencedError):
-        Collector(ledger, slept, journal, Tally()).collect([ONE])
+        Collector(ledger, slept, journal, Tally(), lambda item: b"/photos/a.jpg").collect([ONE])
     assert (tmp_path / "j").stat().st_size == 0
 
 
