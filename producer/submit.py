@@ -27,7 +27,7 @@ from common.datasets import Dataset, open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
-from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY
 from common.spec import Spec
 from producer import rundir as rundirs
 from producer.aggregator import Outcome, Outputs, assemble
@@ -60,6 +60,7 @@ class Request:
     name: str | None = None
     shard_size: int | None = None
     max_failures: str | None = None
+    priority: int = DEFAULT_PRIORITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Again:
     retry_failed: bool = False
     #: Another limit than before.
     max_failures: str | None = None
+    #: Another weight among runs than before.
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,8 @@ def _reopen(rundir: RunDir, again: Again) -> None:
         data["generation"] += 1
     if again.max_failures is not None:
         data["max_failures"] = again.max_failures
+    if again.priority is not None:
+        data["priority"] = again.priority
     rundir.ask_to_pause(False)
     rundir.write({**data, "state": RunState.SUBMITTING})
 
@@ -224,6 +229,7 @@ def _own(
         shard_size=data["shard_size"],
         fields=_fields(rundir, spec),
         max_failures=MaxFailures.parse(data["max_failures"]),
+        priority=data.get("priority", DEFAULT_PRIORITY),
         options=_options(data["launch"], spec),
         embedded=data["embedded"],
     )
@@ -308,6 +314,7 @@ def _facts(request: Request, detector: DetectorInfo) -> dict[str, Any]:
         "launch": request.launch.to_json(),
         "shard_size": request.shard_size,
         "max_failures": request.max_failures,
+        "priority": request.priority,
         #: Grows with every --retry-failed.
         "generation": 0,
         "outputs": {"formats": list(request.outputs.formats), "truth": request.outputs.truth},
