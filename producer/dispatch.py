@@ -65,31 +65,33 @@ class Dispatcher:
 
     def fill(self, processes: int) -> None:
         """Send shards until this run's share of the window is full, or nothing durable is left."""
-        window = Window.of(max(processes, 1), self._image_s, self._seen, self.share)
+        processes = max(processes, 1)
+        window = Window.of(processes, self._image_s, self._seen, self.share)
         in_flight_s = sum(self.in_flight.values())
         self.hungry = False
-        while (start := self._unsent()) is not None:
-            if not window.takes_more(in_flight_s, len(self.in_flight)):
+        while (shard := self._next(window, processes)) is not None:
+            if not window.takes(shard.count * self._image_s, in_flight_s, len(self.in_flight)):
                 self.hungry = True
                 return
-            in_flight_s += self._open(ShardId(self._generation, start[0], self._size(start, window, processes)))
+            in_flight_s += self._open(shard)
 
-    def _unsent(self) -> tuple[int, int] | None:
-        """The first durable items that are neither done nor in flight: from, to."""
+    def _next(self, window: Window, processes: int) -> ShardId | None:
+        """Of the first durable items that are neither done nor in flight."""
         gap = self._sent.next_gap(self._cursor, self._manifest.items)
-        if gap is not None:
-            self._cursor = gap[0]
-        return gap
+        if gap is None:
+            return None
+        self._cursor = start = gap[0]
+        return ShardId(self._generation, start, min(self._size(window, processes), gap[1] - start))
 
-    def _size(self, gap: tuple[int, int], window: Window, processes: int) -> int:
+    def _size(self, window: Window, processes: int) -> int:
         """Items in the next shard."""
-        size = self._shard_size
-        if size is None:
-            size = window.shard_items(self._image_s)
-            if self._manifest.complete:
-                # The tail gets ever smaller shards, so that all processes end together.
-                size = min(size, (self._manifest.items - self._sent.count) // (4 * max(processes, 1)))
-        return min(max(size, 1), gap[1] - gap[0])
+        if self._shard_size is not None:
+            return self._shard_size
+        size = window.shard_items(self._image_s)
+        if self._manifest.complete:
+            # The tail gets ever smaller shards, so that all processes end together.
+            size = min(size, (self._manifest.items - self._sent.count) // (4 * processes))
+        return max(1, size)
 
     def _open(self, shard: ShardId) -> float:
         """Returns the seconds of work in it."""

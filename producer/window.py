@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from common.limits import FIRST_SHARD_S, MAX_SHARD_ITEMS, QUEUED_S, SHARD_S, WINDOW_SHARDS
 
-#: Of a shard. A window is full when less than this is missing: whole images never fill it to the last millisecond.
-_AS_GOOD_AS_FULL = 0.1
-
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -31,6 +28,7 @@ class Window:
         shard_s = max(SHARD_S if seen else FIRST_SHARD_S, image_s)
         if seen:
             shard_s = max(shard_s, processes / 50)
+        shard_s = min(shard_s, MAX_SHARD_ITEMS * image_s)
         # All are at work, and at least one shard waits, or each would idle until its owner has heard of its end.
         alone_s = processes * shard_s + max(processes * QUEUED_S, shard_s)
         seconds = share * alone_s
@@ -38,9 +36,9 @@ class Window:
         shard_s = seconds / max(1, math.ceil(seconds / shard_s - 5e-7))
         return cls(seconds, shard_s, WINDOW_SHARDS * processes)
 
-    def takes_more(self, in_flight_s: float, shards: int) -> bool:
-        """One shard always fits."""
-        return shards == 0 or (shards < self.shards and in_flight_s + _AS_GOOD_AS_FULL * self.shard_s < self.seconds)
+    def takes(self, next_s: float, in_flight_s: float, shards: int) -> bool:
+        """Whether the next shard leaves less undone than it does too much: whole images never fit. One always goes."""
+        return shards == 0 or (shards < self.shards and in_flight_s + next_s / 2 < self.seconds)
 
     def shard_items(self, image_s: float) -> int:
         return max(1, min(int(self.shard_s / image_s), MAX_SHARD_ITEMS))
