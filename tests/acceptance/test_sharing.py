@@ -29,8 +29,8 @@ PROCESSES = 2
 PACE_S = 0.01
 #: Images of a shard of full length.
 SHARD = int(SHARD_S / PACE_S)
-#: A minute's work: no test waits for all of it.
-MANY, FEW = 12_000, 40
+#: Forty seconds' work: no test waits for all of it.
+MANY, FEW = 8_000, 40
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Run:
 
     def flows(self) -> bool:
         """Its shards have their full length, and its window is full of them."""
-        return self.stored() > 4 * PROCESSES * SHARD
+        return self.stored() > 2 * PROCESSES * SHARD
 
     def started(self) -> npt.NDArray[np.datetime64]:
         """(n,) when each image's turn came, of a run that has ended."""
@@ -129,7 +129,7 @@ def test_a_higher_priority_has_more_of_the_time(stage: Stage) -> None:
     wait_until(weighty.flows, what="the second run's flow", timeout=60)
     after = np.datetime64(time.time_ns() // 1000, "us")
     begun = weighty.stored()
-    wait_until(lambda: weighty.stored() > begun + 6 * SHARD, what="a while side by side", timeout=60)
+    wait_until(lambda: weighty.stored() > begun + 5 * SHARD, what="a while side by side", timeout=60)
     before = np.datetime64(time.time_ns() // 1000, "us")
     stage.made.pace(0)
     assert (finish(slight.process).code, finish(weighty.process).code) == (0, 0)
@@ -141,18 +141,18 @@ def test_a_higher_priority_has_more_of_the_time(stage: Stage) -> None:
 def test_who_is_killed_soon_counts_no_more(stage: Stage) -> None:
     """Alone, a run has the whole window: two shards a process."""
 
-    def open_shards(wanted: int) -> bool:
-        return bool(staying.progress.get("open_shards") == wanted)
+    def open_shards() -> int:
+        return int(staying.progress["open_shards"])
 
     staying = stage.submit("staying")
     wait_until(staying.flows, what="the first run's flow")
-    wait_until(lambda: open_shards(2 * PROCESSES), what="the whole window")
+    wait_until(lambda: open_shards() >= 2 * PROCESSES, what="the whole window")
     going = stage.submit("going", "--limit", MANY // 2)
-    wait_until(lambda: open_shards(PROCESSES), what="half of the window")
+    wait_until(lambda: open_shards() <= PROCESSES, what="half of the window")
     wait_until(lambda: going.stored() > 0, what="the second run's results")
     going.process.send_signal(signal.SIGKILL)
     going.process.communicate()
-    wait_until(lambda: open_shards(2 * PROCESSES), what="the whole window again")
+    wait_until(lambda: open_shards() >= 2 * PROCESSES, what="the whole window again")
     stage.made.pace(0)
     # Nothing is lost with it; and it may go on with another weight.
     again = ("resume", "--output", going.output, "--priority", 5, "--json")
