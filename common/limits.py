@@ -35,8 +35,15 @@ OVERDUE_S = 10.0
 #: Seconds. Keys of finished runs stay this long for `status` on other machines.
 FINISHED_LIFE_S = 7 * 24 * 3600
 
-#: Shards in flight (sent, not yet collected) per process: one at work, one prefetched, two queued.
-WINDOW_SHARDS = 4
+#: Seconds of work per process that wait in the queue, beside the shard at work: what an owner may take to hear of a
+#: shard's end, write it to disk and send the next; and what a run that comes second waits for its first shard's turn.
+QUEUED_S = 2.0
+#: Shards in flight (sent, not yet collected) per process, at most, however short they are.
+WINDOW_SHARDS = 16
+#: Weight of a run among those that share a queue; the greatest that it may have.
+DEFAULT_PRIORITY, MAX_PRIORITY = 1, 100
+#: Seconds for which an owner that says nothing more keeps its share; it says so once a second.
+SHARE_LIFE_S = 5
 #: Seconds of work in a process's first shard: small, so that the first result comes soon.
 FIRST_SHARD_S = 0.5
 #: Seconds of work in a shard once the speed is known.

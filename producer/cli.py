@@ -14,30 +14,14 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from common.errors import ExitCode, UsageError, line_of
-from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY
 from producer import rundir as rundirs
 from producer import show
+from producer.flags import AsJson, Broker, MaxFailures, OtherPriority, Output, Priority, Run
+from producer.share import priority_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
-Run = Annotated[str, typer.Argument(help="A run's id, a unique prefix of one, its folder, or `latest`.")]
-Output = Annotated[Path, typer.Option(envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")]
-Broker = Annotated[
-    str | None,
-    typer.Option(
-        envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
-        help="redis://HOST:6379/0. Without one: an embedded broker and local workers.",
-    ),
-]
-MaxFailures = Annotated[
-    str | None,
-    typer.Option(
-        envvar="MANYEYES_MAX_FAILURES",
-        metavar="N|P%",
-        help="Stop when more images than these fail, with exit code 4. (default: never)",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
 RUNS = Path("runs")
 #: All of a run's words but its result go here, so that stdout can be piped.
 console = Console(stderr=True)
@@ -90,6 +74,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         ),
     ] = DEFAULT_IMAGE_TIMEOUT_S,
     max_failures: MaxFailures = None,
+    priority: Priority = str(DEFAULT_PRIORITY),
     output: Output = RUNS,
     name: Annotated[str | None, typer.Option(envvar="MANYEYES_NAME", help="A name for people.")] = None,
     formats: Annotated[
@@ -144,6 +129,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         name=name,
         shard_size=show.shard_size_of(shard_size),
         max_failures=max_failures,
+        priority=priority_of(priority),
     )
     raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
 
@@ -161,6 +147,7 @@ def resume(
         bool, typer.Option("--retry-failed", envvar="MANYEYES_RETRY_FAILED", help="Look at failed images once more.")
     ] = False,
     max_failures: MaxFailures = None,
+    priority: OtherPriority = None,
     output: Output = RUNS,
     broker: Broker = None,
     as_json: AsJson = False,
@@ -169,7 +156,8 @@ def resume(
     from producer.resume import Again
     from producer.resume import resume as go_on
 
-    rundir, again = rundirs.find(output, run), Again(retry_failed, max_failures)
+    again = Again(retry_failed, max_failures, None if priority is None else priority_of(priority))
+    rundir = rundirs.find(output, run)
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from celery import Celery
 
 from common.ledger import Ledger, OpenShard
-from common.limits import FIRST_SHARD_S, MAX_SHARD_BYTES, MAX_SHARD_ITEMS, SHARD_S, WINDOW_SHARDS
+from common.limits import MAX_SHARD_BYTES
 from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items
 from common.spec import Spec
 from producer.journal import Journal
 from producer.manifest import Manifest
+from producer.window import Window
 
 #: Weight of the newest shard in the running mean of seconds an image.
 _NEWEST = 0.3
@@ -47,7 +48,12 @@ class Dispatcher:
         self._generation = journal.generation
         self._cursor = 0
         self._seen = False
-        self.in_flight: set[ShardId] = set()
+        #: Seconds of work in each shard that is sent and not collected, as was thought when it was sent.
+        self.in_flight: dict[ShardId, float] = {}
+        #: Of the window: the rest is other runs'.
+        self.share = 1.0
+        #: There is more to send than the window takes.
+        self.hungry = True
 
     def adopt(self, shard: ShardId) -> None:
         """This shard was open when the owner came. One that overlaps what is known is from before a split: closed."""
@@ -55,36 +61,40 @@ class Dispatcher:
             self._target.ledger.free(self._target.token, shard)
             return
         self._sent.add(shard.first, shard.count)
-        self.in_flight.add(shard)
+        self._note(shard)
 
     def fill(self, processes: int) -> None:
-        """Send shards until the window of these many processes is full, or nothing durable is left."""
-        while len(self.in_flight) < WINDOW_SHARDS * max(processes, 1):
-            shard = self._next(max(processes, 1))
-            if shard is None:
+        """Send shards until this run's share of the window is full, or nothing durable is left."""
+        processes = max(processes, 1)
+        window = Window.of(processes, self._image_s, self._seen, self.share)
+        in_flight_s = sum(self.in_flight.values())
+        self.hungry = False
+        while (shard := self._next(window, processes)) is not None:
+            if not window.takes(shard.count * self._image_s, in_flight_s, len(self.in_flight)):
+                self.hungry = True
                 return
-            self._open(shard)
+            in_flight_s += self._open(shard)
 
-    def _next(self, processes: int) -> ShardId | None:
+    def _next(self, window: Window, processes: int) -> ShardId | None:
+        """Of the first durable items that are neither done nor in flight."""
         gap = self._sent.next_gap(self._cursor, self._manifest.items)
         if gap is None:
             return None
         self._cursor = start = gap[0]
-        return ShardId(self._generation, start, min(self._size(processes), gap[1] - start))
+        return ShardId(self._generation, start, min(self._size(window, processes), gap[1] - start))
 
-    def _size(self, processes: int) -> int:
+    def _size(self, window: Window, processes: int) -> int:
         """Items in the next shard."""
         if self._shard_size is not None:
             return self._shard_size
-        # Warm-up knows nothing of the dataset: shards stay small until its own images have been seen.
-        seconds = max(SHARD_S, processes / 50) if self._seen else FIRST_SHARD_S
-        size = int(seconds / self._image_s)
+        size = window.shard_items(self._image_s)
         if self._manifest.complete:
             # The tail gets ever smaller shards, so that all processes end together.
             size = min(size, (self._manifest.items - self._sent.count) // (4 * processes))
-        return max(1, min(size, MAX_SHARD_ITEMS))
+        return max(1, size)
 
-    def _open(self, shard: ShardId) -> None:
+    def _open(self, shard: ShardId) -> float:
+        """Returns the seconds of work in it."""
         paths = self._manifest.read(shard.first, shard.count)
         packed = pack_items(paths)
         while len(packed) > MAX_SHARD_BYTES and len(paths) > 1:
@@ -93,8 +103,12 @@ class Dispatcher:
         shard = ShardId(shard.generation, shard.first, len(paths))
         # Known before it is open: should the broker be lost in between, it counts as lost, and is opened again.
         self._sent.add(shard.first, shard.count)
-        self.in_flight.add(shard)
+        self._note(shard)
         self.open_again(shard)
+        return self.in_flight[shard]
+
+    def _note(self, shard: ShardId) -> None:
+        self.in_flight.setdefault(shard, shard.count * self._image_s)
 
     def open_again(self, shard: ShardId) -> None:
         """Open and send a shard that is in flight as far as we know, and not in Redis."""
@@ -112,14 +126,14 @@ class Dispatcher:
             queue=self._target.spec.queue,
             task_id=f"{run}/{shard}/{attempt}",
         )
-        self.in_flight.add(shard)
+        self._note(shard)
 
     def split(self, parent: ShardId, parts: Sequence[ShardId]) -> bool:
         """The parts instead of `parent`; False where it is no longer open."""
         packed = {part: pack_items(self.paths(part)) for part in parts}
         if not self._target.ledger.split(self._target.token, parent, packed):
             return False
-        self.in_flight.discard(parent)
+        self.in_flight.pop(parent, None)
         for part in parts:
             self.send(part, 1)
         return True
@@ -129,7 +143,7 @@ class Dispatcher:
 
     def collected(self, shard: OpenShard, image_s: float) -> None:
         """A shard's rows are on disk; its speed decides the next sizes."""
-        self.in_flight.discard(shard.shard)
+        self.in_flight.pop(shard.shard, None)
         if image_s == 0:
             return  # an image that was given up: nobody's speed
         image_s, self._seen = max(image_s, 1e-4), True

@@ -31,6 +31,7 @@ from producer.progress import Pace, Progress
 from producer.reconcile import Reconciler, Why
 from producer.remedy import Remedy
 from producer.rundir import RunDir
+from producer.share import Share
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Work:
     #: What Redis is told of the run, again should it forget.
     fields: dict[str, str]
     max_failures: MaxFailures | None
+    priority: int
     #: Options with which one image of this run can be looked at again.
     options: str
     #: The workers are this run's own.
@@ -88,6 +90,7 @@ class Owner:
         self._report = report
         self._check = check
         self._ledger = Ledger(connection.client, work.rundir.run)
+        self._share = Share(connection.client, work.spec.queue, work.rundir.run, work.priority)
         self._reconciler = Reconciler()
         self.crew = Crew(connection, work.spec.queue, work.rundir.run, work.embedded)
         self._listing_error: BaseException | None = None
@@ -182,6 +185,7 @@ class Owner:
         self._enough.set()
         listing.join()
         self._report(self.progress(state))
+        self._share.leave()
         self._ledger.close(self._token, state)
         return state
 
@@ -208,6 +212,7 @@ class Owner:
     def _release(self) -> None:
         with contextlib.suppress(redis.RedisError):
             self._ledger.release(self._token)
+            self._share.leave()
 
     def _list(self) -> None:
         try:
@@ -262,6 +267,7 @@ class Owner:
         if self._work.rundir.pause_asked() != self._paused:
             self._pause(not self._paused)
         self._reconcile()
+        self.dispatcher.share = self._share.look(self.dispatcher.hungry and not self._paused)
         progress = self.progress(self._state)
         self._work.rundir.write_progress(progress.to_json())
         self._report(progress)
@@ -310,9 +316,9 @@ class Owner:
 
     def _open_lost(self, known: set[ShardId]) -> None:
         """Shards in flight of which Redis knows nothing: it was flushed, or the answer to an opening was lost."""
-        for shard in sorted(self.dispatcher.in_flight - known):
+        for shard in sorted(self.dispatcher.in_flight.keys() - known):
             if self._work.journal.done.covers(shard.first, shard.count):
-                self.dispatcher.in_flight.discard(shard)
+                del self.dispatcher.in_flight[shard]
             else:
                 log.warning("shard %s is lost in the broker; it is opened again", shard)
                 self.dispatcher.open_again(shard)

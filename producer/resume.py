@@ -24,6 +24,8 @@ class Again:
     retry_failed: bool = False
     #: Another limit than before.
     max_failures: str | None = None
+    #: Another weight among runs than before.
+    priority: int | None = None
 
 
 def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> Outcome:
@@ -71,6 +73,8 @@ def _reopen(rundir: RunDir, again: Again) -> None:
         data["generation"] += 1
     if again.max_failures is not None:
         data["max_failures"] = again.max_failures
+    if again.priority is not None:
+        data["priority"] = again.priority
     rundir.ask_to_pause(False)
     rundir.write({**data, "state": RunState.SUBMITTING})
 

@@ -22,7 +22,7 @@ from common.datasets import Dataset, open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError
 from common.ledger import RunState
-from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY
 from common.spec import Spec
 from producer.aggregator import Outcome, Outputs, assemble
 from producer.cluster import Cluster
@@ -106,6 +106,7 @@ class Session:
             shard_size=data["shard_size"],
             fields=fields_of(self.rundir, self.spec),
             max_failures=MaxFailures.parse(data["max_failures"]),
+            priority=data.get("priority", DEFAULT_PRIORITY),
             options=_options(data["launch"], self.spec),
             embedded=data["embedded"],
         )

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from common.errors import ExitCode, UsageError
 from common.ledger import RunState
+from common.limits import DEFAULT_PRIORITY
 from producer.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class RunLine:
     #: The state on disk; `interrupted` where a run is not finished and has no owner.
     state: str
     detector: str
+    priority: int
     items: int | None
     done: int
     failed: int
@@ -150,6 +152,7 @@ class RunLine:
             name=data.get("name"),
             state=_shown(rundir, state, live),
             detector=data["spec"]["detector"],
+            priority=data.get("priority", DEFAULT_PRIORITY),
             items=counts["items"] if counts else progress.get("items"),
             done=counts["ok"] + counts["failed"] if counts else progress.get("done" if live else "stored", 0),
             failed=counts["failed"] if counts else progress.get("failed", 0),

@@ -15,6 +15,7 @@ from common.datasets import open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
+from common.limits import DEFAULT_PRIORITY
 from producer import rundir as rundirs
 from producer.aggregator import Outcome, Outputs
 from producer.cluster import Launch, open_cluster
@@ -38,6 +39,7 @@ class Request:
     name: str | None = None
     shard_size: int | None = None
     max_failures: str | None = None
+    priority: int = DEFAULT_PRIORITY
 
 
 def submit(request: Request, talk: Talk) -> Outcome:
@@ -89,6 +91,7 @@ def _facts(request: Request, detector: DetectorInfo) -> dict[str, Any]:
         "launch": request.launch.to_json(),
         "shard_size": request.shard_size,
         "max_failures": request.max_failures,
+        "priority": request.priority,
         #: Grows with every --retry-failed.
         "generation": 0,
         "outputs": {"formats": list(request.outputs.formats), "truth": request.outputs.truth},

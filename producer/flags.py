@@ -1,0 +1,43 @@
+"""The arguments and options that several commands share: their types, environment twins and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Run = Annotated[str, typer.Argument(help="A run's id, a unique prefix of one, its folder, or `latest`.")]
+Output = Annotated[Path, typer.Option(envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
+        help="redis://HOST:6379/0. Without one: an embedded broker and local workers.",
+    ),
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MANYEYES_MAX_FAILURES",
+        metavar="N|P%",
+        help="Stop when more images than these fail, with exit code 4. (default: never)",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
+Priority = Annotated[
+    str,
+    typer.Option(
+        envvar="MANYEYES_PRIORITY",
+        metavar="N",
+        help="Weight among runs on the same workers, 1 to 100: 3 beside 1 gets three quarters of their time.",
+    ),
+]
+OtherPriority = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MANYEYES_PRIORITY",
+        metavar="N",
+        help="Another weight among runs on the same workers, 1 to 100. (default: as before)",
+    ),
+]
