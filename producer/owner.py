@@ -18,13 +18,14 @@ from kombu.exceptions import OperationalError
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, FencedError, ManyeyesError
 from common.ledger import Ledger, RunState
-from common.limits import HEARTBEAT_LIFE_S, LEASE_LIFE_S, MAX_UNREADABLE
+from common.limits import LEASE_LIFE_S, MAX_UNREADABLE
 from common.messages import ShardId
 from common.spec import Spec
 from producer.collect import Collector, Tally
 from producer.crew import Connection, Crew
 from producer.dispatch import Dispatcher, Target
 from producer.journal import Journal
+from producer.listing import Listing
 from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
 from producer.progress import Pace, Progress
@@ -32,6 +33,7 @@ from producer.reconcile import Reconciler, Why
 from producer.remedy import Remedy
 from producer.rundir import RunDir
 from producer.share import Share
+from producer.unrest import Unrest
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +44,8 @@ _WAIT_S = 0.5
 BROKER_PATIENCE_S = 120
 #: Seconds after which a committed shard that nobody told us of is collected all the same.
 _FORGOTTEN_S = 5.0
-#: Seconds that the broker's clock may be off from one look to the next; an answer may take a while.
-_JUMP_S = 5.0
 #: Seconds in which an interrupted owner tells the broker.
 _FAREWELL_S = 2.0
-#: Seconds for which heartbeats prove no death after the broker was away or lost what it knew: all must come back first.
-_SHAKEN_S = 2 * HEARTBEAT_LIFE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +91,10 @@ class Owner:
         self._share = Share(connection.client, work.spec.queue, work.rundir.run, work.priority)
         self._reconciler = Reconciler()
         self.crew = Crew(connection, work.spec.queue, work.rundir.run, work.embedded)
-        self._listing_error: BaseException | None = None
+        self._listing = Listing(work.manifest, work.listing, work.counts)
         self._begun = time.monotonic()
-        #: The broker's clock less our monotonic one.
-        self._clock: float | None = None
+        self._unrest = Unrest()
         self._trouble_since: float | None = None
-        self._shaken_until = 0.0
-        self._last_tick = self._begun
-        self._enough = threading.Event()
         self._unreadable: Counter[ShardId] = Counter()
         #: How often which evidence made a shard be sent again.
         self.sent_again: Counter[Why] = Counter()
@@ -160,8 +154,7 @@ class Owner:
 
         KeyboardInterrupt passes through: what is on disk stays, and `resume` goes on from there.
         """
-        listing = threading.Thread(target=self._list, name="listing", daemon=True)
-        listing.start()
+        self._listing.start()
         next_tick, end = 0.0, None
         while end is None and not self._finished():
             try:
@@ -181,9 +174,7 @@ class Owner:
                 # First of all see whether it is the same server that is back.
                 next_tick = 0.0
         state = end or (RunState.STOPPED if self._too_many_failed() else RunState.DONE)
-        # The outputs are made of a manifest that grows no more.
-        self._enough.set()
-        listing.join()
+        self._listing.end()
         self._report(self.progress(state))
         self._share.leave()
         self._ledger.close(self._token, state)
@@ -214,16 +205,8 @@ class Owner:
             self._ledger.release(self._token)
             self._share.leave()
 
-    def _list(self) -> None:
-        try:
-            if self._work.listing is not None:
-                self._work.manifest.append_all(self._work.listing, self._work.counts, self._enough)
-        except BaseException as error:
-            self._listing_error = error
-
     def _finished(self) -> bool:
-        if self._listing_error is not None:
-            raise self._listing_error
+        self._listing.check()
         manifest = self._work.manifest
         return manifest.complete and self._work.journal.done.count >= manifest.items
 
@@ -249,20 +232,18 @@ class Owner:
     def _tick(self) -> RunState | None:
         """Once a second. The state to end in, when the run is cancelled or stopped."""
         self._check()
-        shaken = time.monotonic() - self._last_tick > _JUMP_S
+        lost = False
         if self._server_id() != self._server:
             log.warning("the broker was restarted; what it has lost is sent again")
             self._ledger.lease(self._token)
             self._take_over()
-            shaken = True
+            lost = True
         self._ledger.lease(self._token)
         if not self._ledger.knows_run():
             log.warning("the broker has forgotten the run; it is told again")
             self._tell_run()
-            shaken = True
-        self._last_tick = time.monotonic()
-        if shaken:
-            self._shaken_until = self._last_tick + _SHAKEN_S
+            lost = True
+        self._unrest.looked(lost)
         self.crew.look()
         if self._work.rundir.pause_asked() != self._paused:
             self._pause(not self._paused)
@@ -298,21 +279,15 @@ class Owner:
         self._open_lost({shard.shard for shard in shards})
         if self._paused:
             return
-        overdue = self._reconciler.overdue(shards, self.crew.at(), self.crew.waiting, now, self._jumped(now))
+        overdue = self._reconciler.overdue(shards, self.crew.at(), self.crew.waiting, now, self._unrest.jumped(now))
         if any(one.why is Why.LOST for one in overdue):
             # A process may have come, and claimed, between the two looks.
             self.crew.look()
         alive = self.crew.at()
-        shaken = time.monotonic() < self._shaken_until
         for one in overdue:
             process = str(one.shard.claimed_by)
             if not (one.why is Why.LOST and (process in alive or self.crew.undecided(process))):
-                self._remedy.apply(one, blame=not shaken)
-
-    def _jumped(self, now: float) -> bool:
-        """Whether the broker's clock went another way than ours since the last look."""
-        before, self._clock = self._clock, now - time.monotonic()
-        return before is not None and abs(self._clock - before) > _JUMP_S
+                self._remedy.apply(one, blame=not self._unrest.shaken)
 
     def _open_lost(self, known: set[ShardId]) -> None:
         """Shards in flight of which Redis knows nothing: it was flushed, or the answer to an opening was lost."""
