@@ -15,10 +15,11 @@ from rich.console import Console
 
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
+from producer import hubcli, show
 from producer import rundir as rundirs
-from producer import show
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+cli.add_typer(hubcli.commands)
 
 Run = Annotated[str, typer.Argument(help="A run's id, a unique prefix of one, its folder, or `latest`.")]
 Output = Annotated[Path, typer.Option(envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")]

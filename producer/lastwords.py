@@ -25,8 +25,20 @@ class Log:
         return cls(path, path.stat().st_size if path.exists() else 0)
 
     def last_error(self) -> str | None:
-        with self.path.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(self.start, size - _LAST_WORDS))
-            lines: list[str] = _ERROR_LINE.findall(log.read().decode(errors="replace"))
+        """As we write them."""
+        lines: list[str] = _ERROR_LINE.findall(self._end())
         return lines[-1] if lines else None
+
+    def last_line(self) -> str | None:
+        """Of a program that writes errors in its own way."""
+        lines = self._end().strip().splitlines()
+        return lines[-1] if lines else None
+
+    def _end(self) -> str:
+        try:
+            with self.path.open("rb") as log:
+                size = log.seek(0, os.SEEK_END)
+                log.seek(max(self.start, size - _LAST_WORDS))
+                return log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
