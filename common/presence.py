@@ -20,6 +20,15 @@ WORKERS_KEY = f"{PREFIX}workers"
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """How long an image takes one process with one detector, all in all, fetching included."""
+
+    queue: str
+    #: Over its last shard; before the first, of the inference alone in its warm-up.
+    ms_per_image: float
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """One heartbeat of one pool process."""
 
@@ -37,7 +46,10 @@ class Beat:
     shard_done: int = 0
     #: Since its start.
     images: int = 0
+    #: Instants by its machine's clock; 0: no image yet.
     started: float = 0.0
+    last_image: float = 0.0
+    speeds: tuple[Speed, ...] = ()
     #: Seconds of CPU of the worker's parent process so far.
     parent_cpu_s: float = 0.0
     v: int = PROTOCOL
@@ -145,7 +157,8 @@ def _living(client: redis.Redis, register: str, key: Callable[[str], str]) -> li
 
 def _process(data: dict[str, Any]) -> Beat:
     known = {name: data[name] for name in Beat.__dataclass_fields__ if name in data}
-    return Beat(**{**known, "queues": tuple(known["queues"])})
+    speeds = tuple(Speed(**speed) for speed in known.get("speeds", ()))
+    return Beat(**{**known, "queues": tuple(known["queues"]), "speeds": speeds})
 
 
 def _worker(data: dict[str, Any]) -> WorkerBeat:

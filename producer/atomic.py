@@ -12,12 +12,17 @@ from typing import Any, BinaryIO
 
 
 @contextmanager
-def atomic_file(destination: Path) -> Iterator[BinaryIO]:
-    """Opens a file that takes the destination's place, fsynced, when the block ends without an error."""
+def atomic_file(destination: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Opens a file that takes the destination's place, fsynced, when the block ends without an error.
+
+    `mode`: its permissions, set before anything is written.
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(destination)
     try:
         with part.open("wb") as file:
+            if mode is not None:
+                part.chmod(mode)
             yield file
         publish(part, destination)
     finally:

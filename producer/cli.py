@@ -15,12 +15,13 @@ from rich.console import Console
 
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY
+from producer import hubcli, show
 from producer import rundir as rundirs
-from producer import show
 from producer.flags import AsJson, Broker, MaxFailures, OtherPriority, Output, Priority, Run
 from producer.share import priority_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+cli.add_typer(hubcli.commands)
 
 RUNS = Path("runs")
 #: All of a run's words but its result go here, so that stdout can be piped.

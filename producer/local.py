@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import select
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,43 +18,14 @@ import psutil
 
 from common.errors import BrokerError, ExitCode, ManyeyesError, UsageError
 from producer import valkey
-from producer.supervisor import KILL_S, Plan
+from producer.children import KILL_S, ending, isolated
+from producer.lastwords import Log
+from producer.supervisor import Plan
 
 #: Seconds. More than the supervisor allows the broker, so that its own words are heard first.
 START_S = valkey.START_S + 5.0
 #: Seconds. More than the supervisor takes, however stubborn a process is; commonly 0.03.
 STOP_S = KILL_S + 3.0
-#: Bytes at a log's end in which a worker's last words are looked for.
-_LAST_WORDS = 1 << 16
-#: A worker's one-line error, as it prints it, or as Celery logs what a pool process printed.
-_ERROR_LINE = re.compile(r"^(?:\[[^]]*\] )?error: (.+)$", re.MULTILINE)
-#: Isolated and without site-packages: half the start-up time, and no variable of the user's can change it.
-_SUPERVISOR = (
-    "-I",
-    "-S",
-    "-c",
-    "import sys; sys.path.append(sys.argv[1]); from producer.supervisor import main; main()",
-    str(Path(__file__).parents[1]),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """The part of a log file that this cluster writes."""
-
-    path: Path
-    start: int
-
-    @classmethod
-    def from_here(cls, path: Path) -> _Log:
-        return cls(path, path.stat().st_size if path.exists() else 0)
-
-    def last_error(self) -> str | None:
-        with self.path.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(self.start, size - _LAST_WORDS))
-            lines: list[str] = _ERROR_LINE.findall(log.read().decode(errors="replace"))
-        return lines[-1] if lines else None
 
 
 class LocalCluster:
@@ -71,7 +38,7 @@ class LocalCluster:
     def __init__(self, supervisor: subprocess.Popen[bytes], address: valkey.Address, log_folder: Path) -> None:
         self._supervisor = supervisor
         self._address = address
-        self._log = _Log.from_here(log_folder / "worker.log")
+        self._log = Log.from_here(log_folder / "worker.log")
         self._unread = b""
         self._failure: ManyeyesError | None = None
         #: A URL for kombu and for `common.broker.connect`, with the password in it.
@@ -100,7 +67,7 @@ class LocalCluster:
         log_folder.mkdir(parents=True, exist_ok=True)
         with (log_folder / "broker.log").open("ab") as complaints:
             supervisor = subprocess.Popen(
-                [sys.executable, *_SUPERVISOR],
+                isolated("producer.supervisor"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
@@ -167,7 +134,7 @@ class LocalCluster:
                 "the local supervisor has ended, and broker and worker with it: something killed it; "
                 f"`producer resume` completes the run; logs are in {self._logs}"
             )
-        how = _how(event["code"])
+        how = ending(event["code"])
         if event["name"] == "broker":
             return BrokerError(f"the embedded broker ended ({how}); its log is {self._logs / 'broker.log'}")
         text = self._log.last_error() or f"it ended without a word; its log is {self._log.path}"
@@ -224,7 +191,3 @@ def _living(session: int) -> list[psutil.Process]:
             if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
                 living.append(process)
     return living
-
-
-def _how(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

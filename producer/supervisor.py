@@ -10,26 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import BrokerError
 from producer import valkey
-from producer.prctl import adopt_orphans, die_with_parent
-
-#: Seconds. A killed process is gone in milliseconds, unless the kernel holds it in a disk or network wait.
-KILL_S = 5.0
-#: Seconds. The longest between two looks at who is left, while ending.
-_LOOK_S = 0.05
-#: Signals at which everything ends as if the owner had.
-_END_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+from producer.children import END_SIGNALS, Children, Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +46,10 @@ class Supervisor:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._address = valkey.Address(Path(plan.folder), plan.password)
-        #: Names of the two by pid, until each has ended.
-        self._alive: dict[int, str] = {}
-        #: Only held: a forgotten Popen would take its child's exit status before `_reap` does.
-        self._started: list[subprocess.Popen[bytes]] = []
-        #: The worker leads a process group of its own, which its pool processes are in.
-        self._worker_group: int | None = None
-        # Signals wake `select` through a pipe: none can be missed between a look and a wait.
-        self._wake, wake_end = os.pipe()
-        os.set_blocking(self._wake, False)
-        os.set_blocking(wake_end, False)
-        signal.set_wakeup_fd(wake_end)
-        for number in (*_END_SIGNALS, signal.SIGCHLD):
-            # A handler, not SIG_IGN: what is ignored here would be ignored in the worker too.
-            signal.signal(number, lambda *_: None)
+        self._children = Children()
 
     def run(self) -> None:
         """Returns when everything has ended."""
-        adopt_orphans()
         try:
             self._start()
             self._watch()
@@ -86,82 +61,32 @@ class Supervisor:
     def _start(self) -> None:
         logs = Path(self._plan.log_folder)
         broker = valkey.start(Path(self._plan.server), self._address, logs / "broker.log")
-        self._note("broker", broker)
-        with (logs / "worker.log").open("ab") as output:
-            worker = subprocess.Popen(
-                self._plan.worker_command,
-                env={**os.environ, **self._plan.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                process_group=0,
-                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one prctl; no other thread holds a lock
-            )
-        self._note("worker", worker)
-        self._worker_group = worker.pid
-        _tell(event="ready", broker_pid=broker.pid, worker_pid=worker.pid)
-
-    def _note(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        self._alive[process.pid] = name
-        self._started.append(process)
+        self._children.note("broker", broker)
+        command, environment = self._plan.worker_command, self._plan.environment
+        worker = self._children.start("worker", command, environment, logs / "worker.log")
+        _tell(event="ready", broker_pid=broker.pid, worker_pid=worker)
 
     def _watch(self) -> None:
         """Returns when the owner is gone, or has closed its end, or a signal asks for the end."""
         owner = sys.stdin.fileno()
         while True:
-            readable, _, _ = select.select([owner, self._wake], [], [])
-            if owner in readable or _END_SIGNALS & set(self._signals()):
+            readable, signals = self._children.wait(None, owner)
+            if owner in readable or END_SIGNALS & signals:
                 return
-            self._reap()
-
-    def _signals(self) -> bytes:
-        """Numbers of the signals that arrived since the last look."""
-        try:
-            return os.read(self._wake, 4096)
-        except BlockingIOError:
-            return b""
-
-    def _reap(self) -> bool:
-        """Take the ended children, tell the owner of ours. True while any child is left."""
-        with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                name = self._alive.pop(ended[0], None)
-                if name == "worker":
-                    self._kill_group()
-                if name is not None:
-                    _tell(event="ended", name=name, code=os.waitstatus_to_exitcode(ended[1]))
-            return True
-        return False
+            self._report(self._children.reap()[0])
 
     def _end(self) -> None:
-        """Kill all, those too whose parent we were not, and remove the folder.
+        """Kill all and remove the folder.
 
         Nobody is asked to end first. What a worker committed is in the broker, which goes too; what it had begun
         is done again or no longer wanted; and an idle Celery worker takes 2.2 to 2.7 s over a polite end (5.7.0).
         """
-        self._kill_group()
-        deadline = time.monotonic() + KILL_S
-        while self._reap() and time.monotonic() < deadline:
-            # Each death may hand us orphans of its own.
-            for pid in {*self._alive, *_children()}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            select.select([self._wake], [], [], _LOOK_S)
-            self._signals()
+        self._report(self._children.kill())
         shutil.rmtree(self._address.folder, ignore_errors=True)
 
-    def _kill_group(self) -> None:
-        if self._worker_group is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._worker_group, signal.SIGKILL)
-
-
-def _children() -> list[int]:
-    """Pids of this process's children, adopted ones too; empty where the kernel doesn't tell (macOS)."""
-    try:
-        return [int(pid) for pid in Path("/proc/thread-self/children").read_text().split()]
-    except OSError:
-        return []
+    def _report(self, ended: list[Ended]) -> None:
+        for child in ended:
+            _tell(event="ended", name=child.name, code=child.code)
 
 
 def _tell(**event: Any) -> None:

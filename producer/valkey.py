@@ -1,10 +1,11 @@
-"""A private folder in, a running Valkey on a unix socket out: the embedded broker, and the tests' broker.
+"""A folder and a password in, a running Valkey out: embedded on a unix socket, or durable on TCP.
 
 Standard library only: the supervisor imports it and must start fast.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -25,6 +26,8 @@ MAX_SOCKET_PATH = 103
 START_S = 10.0
 #: Seconds between looks at whether it answers yet.
 _POLL_S = 0.002
+#: Seconds for one answer.
+_ANSWER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,28 @@ def server_path() -> Path:
 
 
 def start(server: Path, address: Address, log: Path) -> subprocess.Popen[bytes]:
-    """Start a server and return when it answers. On Linux it dies with the calling thread.
+    """Start an embedded server and return when it answers. On Linux it dies with the calling thread.
 
     The caller ends it with a KILL (it saves nothing) and removes `address.folder`.
     Raises BrokerError when it doesn't come up, OSError when it cannot be started at all.
     """
     address.folder.mkdir(mode=0o700)
+    process = spawn(server, _embedded(address), log)
+    deadline = time.monotonic() + START_S
+    while not answers(address.socket, address.password):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise BrokerError(f"the embedded Valkey did not start; its log {log} says why")
+        time.sleep(_POLL_S)
+    return process
+
+
+def spawn(server: Path, configuration: bytes, log: Path) -> subprocess.Popen[bytes]:
+    """A server's process, which does not answer yet. The configuration goes to its standard input: argv shows in `ps`.
+
+    Raises OSError when it cannot be started at all.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             [server, "-"],
@@ -86,30 +105,41 @@ def start(server: Path, address: Address, log: Path) -> subprocess.Popen[bytes]:
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - one prctl; no other thread holds a lock
         )
     assert process.stdin is not None
-    with process.stdin as stdin:
-        stdin.write(_configuration(address))
-    deadline = time.monotonic() + START_S
-    while not _answers(address):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.wait()
-            raise BrokerError(f"the embedded Valkey did not start; its log {log} says why")
-        time.sleep(_POLL_S)
+    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:  # it ended at once: its log says why
+        stdin.write(configuration)
     return process
 
 
-def _configuration(address: Address) -> bytes:
-    """Goes to the server's standard input: in argv, `ps` would show the password."""
-    path, folder = (_quoted(p) for p in (address.socket, address.folder))
+def _embedded(address: Address) -> bytes:
     lines = [
         b"port 0",
-        b"unixsocket " + path,
+        b"unixsocket " + _quoted(address.socket),
         b"unixsocketperm 700",
-        b"requirepass " + address.password.encode(),
-        b"dir " + folder,
+        b"dir " + _quoted(address.folder),
         # Nothing is kept: the run directory is the truth.
-        b'save ""',
         b"appendonly no",
+    ]
+    return b"\n".join([*lines, *_always(address.password)])
+
+
+def durable(host: str, port: int, password: str, folder: Path) -> bytes:
+    """The configuration of a server that keeps an append-only file in the folder, and listens on TCP."""
+    lines = [
+        b"bind " + host.encode(),
+        b"port %d" % port,
+        b"dir " + _quoted(folder),
+        # Written before each reply, fsynced once a second: a kill loses nothing, a power cut a second, which owners
+        # then open again.
+        b"appendonly yes",
+        b"appendfsync everysec",
+    ]
+    return b"\n".join([*lines, *_always(password)])
+
+
+def _always(password: str) -> list[bytes]:
+    return [
+        b"requirepass " + password.encode(),
+        b'save ""',
         # A full broker must refuse, never forget a shard.
         b"maxmemory-policy noeviction",
         # Changing its title would overwrite the environment by which tests find what they started.
@@ -118,7 +148,6 @@ def _configuration(address: Address) -> bytes:
         # took 0.99 s), and the default, 10, costs 0.2 % of a core.
         b"",
     ]
-    return b"\n".join(lines)
 
 
 def _quoted(path: Path) -> bytes:
@@ -126,14 +155,25 @@ def _quoted(path: Path) -> bytes:
     return b'"' + b"".join(b"\\x%02x" % byte for byte in os.fsencode(path)) + b'"'
 
 
-def _answers(address: Address) -> bool:
-    """True when it takes the password and answers a PING."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(1.0)
-        try:
-            connection.connect(os.fspath(address.socket))
-            connection.sendall(b"AUTH " + address.password.encode() + b"\r\nPING\r\n")
+def answers(where: Path | tuple[str, int], password: str) -> bool:
+    """True when the server at a unix socket, or at a host and port, takes the password and answers a PING."""
+    try:
+        with _connection(where) as connection:
+            connection.sendall(b"AUTH " + password.encode() + b"\r\nPING\r\n")
             with connection.makefile("rb") as replies:
                 return replies.readline() == b"+OK\r\n" and replies.readline() == b"+PONG\r\n"
-        except OSError:
-            return False
+    except OSError:
+        return False
+
+
+def _connection(where: Path | tuple[str, int]) -> socket.socket:
+    if not isinstance(where, Path):
+        return socket.create_connection(where, _ANSWER_S)
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(_ANSWER_S)
+        connection.connect(os.fspath(where))
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -8,11 +8,12 @@ import socket
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from dotenv import load_dotenv
 
-from common.broker import check_url
+from common.broker import check_url, redact
 from common.errors import ExitCode, UsageError, line_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -42,7 +43,12 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ] = 0,
     broker: Annotated[
         str | None,
-        typer.Option(envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"], help="redis://HOST:6379/0", show_envvar=True),
+        typer.Option(
+            *("--broker", "--join"),
+            envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
+            help="redis://HOST:6379/0, as `producer up` prints it, or a file that holds it.",
+            show_envvar=True,
+        ),
     ] = None,
     head: Annotated[
         str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
@@ -69,13 +75,16 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
 ) -> None:
     """Start one worker on this machine.
 
-    Example:  MANYEYES_BROKER_URL=redis://head:6379/0 worker start --detector best.onnx --concurrency 4
+    Examples:  MANYEYES_BROKER_URL=redis://head:6379/0 worker start --detector best.onnx --concurrency 4
+
+    worker start --join hub.url     (there:  producer url > hub.url; copy it here)
 
     Example:  worker start --map /data=/mnt/photos, where the producer's /data is mounted as /mnt/photos
 
     The model is checked first, in a process of its own; each pool process then loads it once.
     `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
     """
+    broker = broker and broker_url(broker)
     options = {
         "MANYEYES_DETECTOR": detector,
         "MANYEYES_BROKER_URL": broker,
@@ -87,6 +96,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     os.environ.update({name: value for name, value in options.items() if value is not None})
     if broker is not None:
         check_url(broker)
+        _hide_password(broker)
     # Imported now, not above: it reads the environment.
     from worker.app import app, exit_code
 
@@ -94,6 +104,35 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     arguments = ["--concurrency", str(concurrency or cores()), "--hostname", node, "--loglevel", loglevel]
     app.worker_main(["worker", *arguments, "--without-mingle", "--without-gossip"])
     raise typer.Exit(exit_code())
+
+
+def broker_url(text: str) -> str:
+    """The URL, or what the file of that name holds. Raises UsageError."""
+    if "://" in text:
+        return text
+    try:
+        return Path(text).expanduser().read_text().strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no text"
+        raise UsageError(
+            f"--join {redact(text)} is neither redis://HOST:PORT/0 nor a file that can be read ({why}); "
+            "`producer url` prints what belongs there"
+        ) from None
+
+
+def _hide_password(url: str) -> None:
+    """`ps` shows what was typed, of every pool process too: begin again without it. The environment has it by now."""
+    password, words = urlsplit(url).password, iter(sys.argv[1:])
+    kept: list[str] = []
+    dropped: list[str] = []
+    for word in words:
+        if word in ("--broker", "--join"):
+            dropped.append(next(words, ""))
+        else:
+            (dropped if word.startswith(("--broker=", "--join=")) else kept).append(word)
+    if password and any(password in word for word in dropped):
+        # -P: a folder here that is called `worker` is not ours.
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.cli", *kept])
 
 
 @cli.command(epilog="Example:  HEALTHCHECK CMD worker health")

@@ -20,7 +20,7 @@ from common.errors import ProtocolError
 from common.ledger import Fate, Ledger
 from common.limits import COMMIT_PATIENCE_S, HEARTBEAT_S
 from common.messages import DetectionArray, ItemRecord, ShardMessage, ShardResult, unpack_items
-from common.presence import Beat
+from common.presence import Beat, Speed
 from common.spec import Spec
 from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
@@ -87,6 +87,7 @@ class PoolProcess:
         self.name = f"{worker}/{self.pid}"
         self._by_queue = {detector.info.queue: detector for detector in detectors}
         self._spec: _KnownSpec | None = None
+        speeds = tuple(Speed(detector.info.queue, detector.info.ms_per_image) for detector in detectors)
         self.pulse = Pulse(
             client,
             Beat(
@@ -96,6 +97,7 @@ class PoolProcess:
                 pid=self.pid,
                 queues=tuple(self._by_queue),
                 started=time.time(),
+                speeds=speeds,
             ),
             [detector.info for detector in detectors],
         )
@@ -119,6 +121,7 @@ class PoolProcess:
             records, detections = pipeline.look_at(paths, job, self._watch(message))
             self._slot.between()
             busy_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
+            self._note_speed(Speed(spec.queue, round(busy_s * 1000 / len(paths), 3)))
             result = self._result(message, records, detections, busy_s, cpu_s)
             return self._commit(ledger, message, result.encode())
         except pipeline.Interrupted as why:
@@ -132,6 +135,11 @@ class PoolProcess:
         finally:
             self._slot.no_shard()
             self.pulse.now = replace(self.pulse.now, run=None, shard=None, item=None, shard_done=0)
+
+    def _note_speed(self, new: Speed) -> None:
+        now = self.pulse.now
+        speeds = tuple(new if speed.queue == new.queue else speed for speed in now.speeds)
+        self.pulse.now = replace(now, speeds=speeds)
 
     def _result(
         self,
@@ -176,7 +184,15 @@ class PoolProcess:
                 raise pipeline.Interrupted("the worker ends")
             self._slot.item(first + row)
             now = self.pulse.now
-            self.pulse.now = replace(now, run=run, shard=shard, item=first + row, shard_done=row, images=now.images + 1)
+            self.pulse.now = replace(
+                now,
+                run=run,
+                shard=shard,
+                item=first + row,
+                shard_done=row,
+                images=now.images + 1,
+                last_image=time.time(),
+            )
 
         return before
 

@@ -1,0 +1,1 @@
+"""What `producer up` keeps running on one machine: a durable broker, a dashboard, local workers."""

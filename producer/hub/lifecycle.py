@@ -1,0 +1,198 @@
+"""A hub's folder and a wish in, a running hub out; and the other way round."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import redis
+
+from common import presence
+from common.broker import client
+from common.errors import ManyeyesError, UsageError
+from producer import valkey
+from producer.children import isolated
+from producer.hub import addresses
+from producer.hub.folder import HubFolder, HubState, Status
+from producer.hub.keeper import BROKER, PartPlan, Plan
+from producer.hub.settings import HubSettings, Wish
+from producer.lastwords import Log
+
+WORKER, FLOWER = "worker", "flower"
+#: The user name at the dashboard.
+FLOWER_USER = "manyeyes"
+#: Seconds. A big model, or its download, on a busy machine; a broker that loads a large file.
+_START_S = 300.0
+#: Seconds. More than the keeper gives its parts, one after the other.
+_STOP_S = 90.0
+#: Seconds between looks.
+_LOOK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A hub that runs."""
+
+    folder: HubFolder
+    settings: HubSettings
+    status: Status
+    #: It ran before it was asked for, and whether as it was asked for now.
+    already: bool = False
+    as_asked: bool = True
+
+
+def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
+    """Return when broker, dashboard and workers are there. A hub that runs is left as it is.
+
+    Raises UsageError or ManyeyesError with the words of what did not come up; then nothing is left running.
+    """
+    folder.prepare()
+    with folder.exclusive():
+        if folder.running() and (status := folder.status()) and status.state != HubState.ENDING:
+            settings = running_settings(folder)
+            return Hub(folder, settings, status, True, HubSettings.of(wish, folder.read()) == settings)
+        _await_end(folder)
+        settings = HubSettings.of(wish, folder.read()).with_ports()
+        folder.write(asdict(settings))
+        say(f"starting in {folder.path}")
+        logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", BROKER, WORKER, FLOWER)}
+        folder.forget_status()
+        keeper = _start_keeper(folder, settings)
+        try:
+            status = _await_ready(folder, settings, keeper, logs)
+        except BaseException:
+            keeper.terminate()
+            keeper.wait()
+            raise
+        return Hub(folder, settings, status)
+
+
+def running_settings(folder: HubFolder) -> HubSettings:
+    """Raises ManyeyesError where no hub runs."""
+    data = folder.read()
+    if data is None or not folder.running():
+        raise ManyeyesError(f"no hub runs in {folder.path}; start one:  producer up")
+    return HubSettings(**data)
+
+
+def down(folder: HubFolder, say: Callable[[str], None]) -> Status | None:
+    """Stop a hub in good order; the keeper's account of it. None where none runs."""
+    if not folder.running():
+        return None
+    with folder.exclusive():
+        if not folder.running():
+            return None
+        say("stopping; workers hand their shards back")
+        folder.tell_to_end()
+        _await_end(folder)
+        return folder.status()
+
+
+def _await_end(folder: HubFolder) -> None:
+    deadline = time.monotonic() + _STOP_S
+    while folder.running():
+        if time.monotonic() > deadline:
+            status = folder.status()
+            who = f"process {status.keeper}" if status else "its keeper"
+            raise ManyeyesError(f"the hub in {folder.path} does not end; `kill -9` {who}, and all of it is gone")
+        time.sleep(_LOOK_S)
+
+
+def _start_keeper(folder: HubFolder, settings: HubSettings) -> subprocess.Popen[bytes]:
+    with (folder.logs / "keeper.log").open("ab") as log:
+        keeper = subprocess.Popen(
+            isolated("producer.hub.keeper"),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=folder.path,
+            # It stays when the terminal goes.
+            start_new_session=True,
+        )
+    assert keeper.stdin is not None
+    with keeper.stdin as stdin:
+        stdin.write(plan(folder, settings).to_line())
+    return keeper
+
+
+def plan(folder: HubFolder, settings: HubSettings) -> Plan:
+    """Passwords travel in the environment and through pipes: `ps` shows arguments."""
+    python = sys.executable
+    # Celery's own command line takes BROKER_URL before its app's.
+    environment = {"MANYEYES_BROKER_URL": settings.local_url, "BROKER_URL": settings.local_url}
+    parts = []
+    if settings.workers:
+        command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
+        parts.append(PartPlan(WORKER, command, environment, patience_s=30.0))
+    if settings.flower:
+        of_flower = {
+            "FLOWER_ADDRESS": settings.host,
+            "FLOWER_PORT": str(settings.flower_port),
+            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settings.password}",
+            # It keeps them in memory.
+            "FLOWER_MAX_TASKS": "10000",
+        }
+        command = (python, "-m", "celery", "-A", "worker.app", "flower")
+        parts.append(PartPlan(FLOWER, command, {**environment, **of_flower}, patience_s=5.0))
+    return Plan(
+        folder=str(folder.path),
+        server=str(valkey.server_path()),
+        configuration=valkey.durable(settings.host, settings.port, settings.password, folder.data).decode(),
+        host=addresses.local_host(settings.host),
+        port=settings.port,
+        password=settings.password,
+        parts=tuple(parts),
+    )
+
+
+def _await_ready(
+    folder: HubFolder, settings: HubSettings, keeper: subprocess.Popen[bytes], logs: dict[str, Log]
+) -> Status:
+    deadline = time.monotonic() + _START_S
+    broker = client(settings.local_url)
+    while True:
+        if keeper.poll() is not None:
+            raise ManyeyesError(f"the hub's keeper has ended: {_words(logs['keeper'])}")
+        status = folder.status()
+        for part in status.parts if status else ():
+            if part.ended:
+                kind = UsageError if part.how == "exit code 2" else ManyeyesError
+                raise kind(f"{part.name}: {_words(logs[part.name])} ({part.how})")
+        if status and _all_there(status, settings, broker):
+            broker.close()
+            return status
+        if time.monotonic() > deadline:
+            raise ManyeyesError(f"the hub did not come up within {_START_S:g} s; its logs are in {folder.logs}")
+        time.sleep(_LOOK_S)
+
+
+def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bool:
+    if not all(part.ready for part in status.parts):
+        return False
+    if settings.flower and not _listens(addresses.local_host(settings.host), settings.flower_port):
+        return False
+    worker = status.part(WORKER)
+    if worker is None:
+        return True
+    here = [
+        beat for beat in presence.live_workers(broker) if (beat.host, beat.pid) == (os.uname().nodename, worker.pid)
+    ]
+    return any(beat.alive >= beat.processes for beat in here)
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _words(log: Log) -> str:
+    """Why it ended, in its own words, or where they are."""
+    return log.last_error() or f"its log {log.path} ends with: {log.last_line() or 'nothing'}"

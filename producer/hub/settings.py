@@ -1,0 +1,86 @@
+"""What was typed and what was so last time in, a hub's settings out."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from producer.cluster import Launch
+from producer.hub import addresses
+from producer.hub.addresses import Listen
+
+#: As of `worker start`.
+DEFAULT_DETECTOR = "hog"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user typed at `up`; None: as last time."""
+
+    listen: Listen | None = None
+    detector: str | None = None
+    head: str | None = None
+    labels: str | None = None
+    concurrency: int | None = None
+    workers: bool | None = None
+    flower: bool | None = None
+    flower_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """What a hub is, from its first `up` on: kept in its folder, with the password."""
+
+    password: str
+    host: str = addresses.LOOPBACK
+    port: int = addresses.DEFAULT_PORT
+    workers: bool = True
+    detector: str = DEFAULT_DETECTOR
+    head: str | None = None
+    labels: str | None = None
+    concurrency: int = 0
+    flower: bool = True
+    flower_port: int = addresses.DEFAULT_FLOWER_PORT
+
+    @classmethod
+    def of(cls, wish: Wish, last: dict[str, Any] | None) -> HubSettings:
+        before = cls(**last) if last else cls(password=secrets.token_hex(16))
+        typed = asdict(wish)
+        typed |= typed.pop("listen") or {}
+        if wish.detector is not None and wish.detector != before.detector:
+            # Those of another model say nothing about this one.
+            before = replace(before, head=None, labels=None)
+        return replace(before, **{name: value for name, value in typed.items() if value is not None})
+
+    def with_ports(self) -> HubSettings:
+        """With ports that are free now. Raises UsageError for a taken one."""
+        port = addresses.claim_port(self.host, self.port, "--listen HOST:PORT")
+        if not self.flower:
+            return replace(self, port=port)
+        return replace(
+            self,
+            port=port,
+            flower_port=addresses.claim_port(self.host, self.flower_port, "--flower-port N, or --no-flower"),
+        )
+
+    @property
+    def launch(self) -> Launch:
+        return Launch(self.detector, self.head, self.labels, self.concurrency)
+
+    @property
+    def local_url(self) -> str:
+        """For this machine's own processes."""
+        return self._url(addresses.local_host(self.host))
+
+    @property
+    def url(self) -> str:
+        """For everybody. It holds the password."""
+        return self._url(addresses.outside_host(self.host))
+
+    @property
+    def dashboard(self) -> str:
+        return f"http://{addresses.in_url(addresses.outside_host(self.host))}:{self.flower_port}"
+
+    def _url(self, host: str) -> str:
+        return f"redis://:{self.password}@{addresses.in_url(host)}:{self.port}/0"

@@ -1,0 +1,89 @@
+"""A hub in, what its user reads and pastes out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from producer.hub import addresses
+from producer.hub.folder import HubFolder, Part, Status
+from producer.hub.lifecycle import FLOWER, FLOWER_USER, WORKER, Hub
+from producer.hub.settings import DEFAULT_DETECTOR
+
+_NAMES = {WORKER: "workers", FLOWER: "Flower"}
+
+
+def default_folder() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("manyeyes")
+
+
+def command(folder: HubFolder, verb: str) -> str:
+    """As it must be typed for this folder."""
+    return f"producer {verb}" + ("" if folder.path == default_folder() else f" --state {shlex.quote(str(folder.path))}")
+
+
+def join_command(hub: Hub) -> str:
+    """With the detectors that are served here; of a file only its name, for it lies elsewhere there."""
+    served = hub.settings.detector
+    names = ",".join(Path(one).name if "=" not in one else one for one in served.split(","))
+    options = "" if served == DEFAULT_DETECTOR else f" --detector {shlex.quote(names)}"
+    return f"worker start --join {hub.settings.url}{options}"
+
+
+def headline(hub: Hub) -> str:
+    parts = ", ".join(_NAMES.get(part.name, part.name) for part in hub.status.parts)
+    return f"{'runs already' if hub.already else 'running'}: {parts}; state and logs in {hub.folder.path}"
+
+
+def rows(hub: Hub) -> list[str]:
+    """What to do with it, a line each."""
+    settings = hub.settings
+    shown = [
+        ("on other machines", join_command(hub)),
+        ("to submit here", f"export MANYEYES_BROKER_URL=$({command(hub.folder, 'url')})"),
+        ("", f"producer submit photos/ --detector {settings.detector.partition(',')[0]}"),
+        ("who is there", "producer workers"),
+    ]
+    if settings.flower:
+        shown.append(("dashboard", f"{settings.dashboard}  user {FLOWER_USER}, password {settings.password}"))
+    shown.append(("to stop", command(hub.folder, "down")))
+    return [f"{title:<18}  {words}" for title, words in shown]
+
+
+def cautions(hub: Hub) -> list[str]:
+    """What its user should know, a line each."""
+    host, found = hub.settings.host, []
+    if not hub.as_asked:
+        found.append(
+            f"note: it keeps the options of its start; for others:  {command(hub.folder, 'down')}, then up again"
+        )
+    if addresses.is_loopback(host):
+        found.append(
+            f"note: {host} is for this machine only; for others too:  "
+            f"{command(hub.folder, 'down')}; {command(hub.folder, 'up')} --listen 0.0.0.0"
+        )
+    else:
+        found.append(
+            f"warning: it listens on {host} with a password and without encryption; only on a network that you trust"
+        )
+    found += [
+        f"warning: {_NAMES.get(part.name, part.name)} ended ({part.how}) and is started again; "
+        f"see {hub.folder.logs / part.name}.log"
+        for part in hub.status.parts
+        if part.pid is None and part.ended
+    ]
+    return found
+
+
+def farewell(before: Status | None, folder: HubFolder) -> str:
+    """What was stopped, and how it ended."""
+    if before is None:
+        return f"nothing runs in {folder.path}"
+    return f"stopped: {', '.join(_ended(part) for part in reversed(before.parts))}; kept in {folder.path}"
+
+
+def _ended(part: Part) -> str:
+    name = _NAMES.get(part.name, part.name)
+    return name if part.how in ("", "exit code 0") else f"{name} ({part.how})"

@@ -1,0 +1,157 @@
+"""`producer up | down | url | workers`: options in, one call, lines for people or one JSON object out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from common.errors import UsageError
+from producer.hub.folder import HubFolder
+
+commands = typer.Typer()
+console = Console(stderr=True)
+
+State = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="MANYEYES_STATE",
+        metavar="FOLDER",
+        help="Where the hub keeps its file, password and logs. (default: the user's state folder)",
+    ),
+]
+UP_EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer up",
+        "producer up --listen 0.0.0.0 --detector best.onnx",
+        "producer up --listen 192.168.1.5:7000 --no-workers --no-flower",
+    )
+)
+
+
+@commands.command(epilog=UP_EXAMPLES)
+def up(  # noqa: PLR0913, PLR0917 - each is one option
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MANYEYES_LISTEN",
+            metavar="HOST[:PORT]",
+            help="Where the broker listens; 0.0.0.0: on every address. (default: 127.0.0.1:6389)",
+        ),
+    ] = None,
+    state: State = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MANYEYES_DETECTOR",
+            help="What local workers serve: NAME, PATH or NAME=PATH, several separated by commas. (default: hog)",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            *("--concurrency", "-c"),
+            envvar="MANYEYES_CONCURRENCY",
+            min=0,
+            max=1024,
+            help="Local processes; 0: one a core. (default: 0)",
+        ),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
+    ] = None,
+    workers: Annotated[
+        bool | None, typer.Option("--workers/--no-workers", envvar="MANYEYES_WORKERS", help="Work on this machine too.")
+    ] = None,
+    flower: Annotated[
+        bool | None, typer.Option("--flower/--no-flower", envvar="MANYEYES_FLOWER", help="The dashboard.")
+    ] = None,
+    flower_port: Annotated[
+        int | None,
+        typer.Option(envvar="MANYEYES_FLOWER_PORT", min=0, max=65535, help="The dashboard's port. (default: 5555)"),
+    ] = None,
+) -> None:
+    """Start a cluster's hub on this machine: broker, dashboard and workers, in the background, kept alive.
+
+    What is not given is as it was last time. Where it runs already, it is left as it is and its lines are shown again.
+    """
+    from producer.hub import lifecycle, words
+    from producer.hub.addresses import Listen
+    from producer.hub.settings import Wish
+    from producer.options import absolute_detector
+
+    wish = Wish(
+        listen=Listen.parse(listen) if listen is not None else None,
+        detector=",".join(absolute_detector(one.strip()) for one in detector.split(",")) if detector else None,
+        head=head,
+        labels=str(labels.absolute()) if labels else None,
+        concurrency=concurrency,
+        workers=workers,
+        flower=flower,
+        flower_port=flower_port,
+    )
+    hub = lifecycle.up(_folder(state), wish, _say)
+    for line in (words.headline(hub), *words.cautions(hub)):
+        _say(line)
+    print("\n".join(words.rows(hub)))
+
+
+@commands.command(epilog="Example:  producer down")
+def down(state: State = None) -> None:
+    """Stop the hub of this machine: workers hand their shards back, the broker saves and ends last."""
+    from producer.hub import lifecycle, words
+
+    folder = _folder(state)
+    print(words.farewell(lifecycle.down(folder, _say), folder))
+
+
+@commands.command(epilog="Example:  export MANYEYES_BROKER_URL=$(producer url)")
+def url(state: State = None) -> None:
+    """Print the running hub's broker URL, which holds its password: for MANYEYES_BROKER_URL, or a file for --join."""
+    from producer.hub.lifecycle import running_settings
+
+    print(running_settings(_folder(state)).url)
+
+
+@commands.command(epilog="Example:  producer workers --json")
+def workers(
+    broker: Annotated[
+        str | None,
+        typer.Option(envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"], help="redis://HOST:6379/0"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON list on stdout.")] = False,
+) -> None:
+    """List who is there: what each worker serves, its speed, what it works on, and since when."""
+    from common.broker import connect, redact
+    from producer import show
+    from producer import workers as listing
+
+    if broker is None:
+        raise UsageError(
+            "no broker: set MANYEYES_BROKER_URL, or pass --broker; for a hub of this machine: $(producer url)"
+        )
+    with connect(broker) as client:
+        found = listing.lines(client)
+    if as_json:
+        print(json.dumps([line.to_json() for line in found]))
+    elif found:
+        show.stdout().print(listing.table(found))
+    else:
+        _say(f"no worker is on {redact(broker)}; start one:  MANYEYES_BROKER_URL={redact(broker)} worker start")
+
+
+def _folder(state: Path | None) -> HubFolder:
+    from producer.hub.words import default_folder
+
+    return HubFolder((state or default_folder()).expanduser().absolute())
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

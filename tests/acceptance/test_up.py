@@ -1,0 +1,326 @@
+"""`producer up`: a hub on this machine, kept alive, joined by others, killed in every way, and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from common.broker import connect
+from producer import workers as listing
+from producer.hub.folder import HubFolder, Part, Status
+from producer.workers import WorkerLine
+from tests.acceptance.commands import Said, finish, marked, producer, start
+from tests.waiting import wait_until
+
+#: Enough work for hog that a kill finds the run in its middle.
+IMAGES = 40
+ON_FREE_PORTS = ("--listen", "127.0.0.1:0", "--flower-port", "0")
+
+
+@dataclass
+class TestHub:
+    """A hub of a test's own, by what a user sees of it and what its keeper says."""
+
+    __test__ = False
+    cwd: Path
+    lines: str = ""
+    mark: str = field(default_factory=lambda: os.urandom(8).hex())
+
+    @property
+    def folder(self) -> HubFolder:
+        return HubFolder(self.cwd / "state")
+
+    def producer(self, *arguments: object, **extra: str) -> Said:
+        return producer(*arguments, cwd=self.cwd, **self.environment, **extra)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"MANYEYES_STATE": str(self.folder.path), "MANYEYES_TEST_MARK": self.mark}
+
+    def up(self, *options: object) -> Said:
+        said = self.producer("up", *options)
+        assert said.code == 0, said.err
+        self.lines = said.out
+        return said
+
+    @property
+    def url(self) -> str:
+        [join] = [line for line in self.lines.splitlines() if "worker start --join " in line]
+        return join.split("--join ")[1].split()[0]
+
+    @property
+    def password(self) -> str:
+        return self.url.split(":")[2].split("@")[0]
+
+    @property
+    def status(self) -> Status:
+        status = self.folder.status()
+        assert status is not None
+        return status
+
+    def part(self, name: str) -> Part:
+        part = self.status.part(name)
+        assert part is not None
+        return part
+
+    def pids(self) -> dict[str, int | None]:
+        return {"keeper": self.status.keeper, **{part.name: part.pid for part in self.status.parts}}
+
+    def kill(self, name: str) -> None:
+        pid = self.pids()[name]
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    def workers(self) -> list[WorkerLine]:
+        """Without the price of a command."""
+        with connect(self.url) as client:
+            return listing.lines(client)
+
+    def submission(self, *options: object) -> subprocess.Popen[str]:
+        command = ("producer", "submit", "photos", "--json", *options)
+        return start(*command, cwd=self.cwd, MANYEYES_BROKER_URL=self.url)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
+    """One that serves hog with one process, for most of these tests."""
+    hub = TestHub(tmp_path_factory.mktemp("hub"))
+    (hub.cwd / "photos").mkdir()
+    random = np.random.default_rng(0)
+    for number in range(IMAGES):
+        image = cv2.resize(random.integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
+        (hub.cwd / "photos" / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
+    try:
+        hub.up(*ON_FREE_PORTS, "--detector", "hog", "--concurrency", 1)
+        yield hub
+    finally:
+        hub.producer("down")
+    assert marked(hub.mark) == []
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[TestHub]:
+    """One whose test starts it, with a broker only."""
+    hub = TestHub(tmp_path)
+    yield hub
+    hub.producer("down")
+    assert marked(hub.mark) == []
+
+
+def test_one_command_brings_broker_dashboard_and_workers(hub: TestHub) -> None:
+    with connect(hub.url) as client:
+        asked = client.config_get("appendonly", "maxmemory-policy", "bind", "save")
+        wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "bind": "127.0.0.1", "save": ""}
+        assert {str(name): value for name, value in asked.items()} == wanted  # type: ignore[union-attr]
+    assert asked_flower(hub, password="guess") == 401
+    assert asked_flower(hub, password=hub.password) == 200
+    said = finish(hub.submission("--limit", 5))
+    assert said.code == 0 and said.json["ok"] == 5, said.err
+    assert hub.producer("url").out.strip() == hub.url
+
+
+def asked_flower(hub: TestHub, password: str) -> int:
+    [line] = [line for line in hub.lines.splitlines() if line.startswith("dashboard")]
+    login = b64encode(f"manyeyes:{password}".encode()).decode()
+    request = urllib.request.Request(line.split()[1] + "/workers", headers={"Authorization": f"Basic {login}"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
+def test_nobody_else_can_read_the_password(hub: TestHub) -> None:
+    assert hub.folder.path.stat().st_mode & 0o777 == 0o700
+    assert (hub.folder.path / "hub.json").stat().st_mode & 0o777 == 0o600
+    running = marked(hub.mark)
+    assert len(running) >= 4
+    assert not [process for process in running if hub.password in " ".join(process.cmdline())]
+    for log in hub.folder.logs.glob("*.log"):
+        assert hub.password not in log.read_text()
+
+
+def test_a_second_up_shows_the_same_lines_and_changes_nothing(hub: TestHub) -> None:
+    lines, pids = hub.lines, hub.pids()
+    said = hub.up("--detector", "cascade")
+    assert "runs already" in said.err and "keeps the options of its start" in said.err
+    assert "keeps the options" not in hub.up("--detector", "hog").err
+    assert (hub.lines, hub.pids()) == (lines, pids)
+
+
+def test_workers_tells_who_is_there(hub: TestHub) -> None:
+    def one() -> dict[str, Any]:
+        [worker] = json.loads(hub.producer("workers", "--json", MANYEYES_BROKER_URL=hub.url).out)
+        assert isinstance(worker, dict)
+        return worker
+
+    worker = one()
+    assert worker["pid"] == hub.part("worker").pid and worker["host"] == socket.gethostname()
+    assert (worker["alive"], worker["processes"]) == (1, 1)
+    [serves] = worker["detectors"]
+    assert serves["queue"].startswith("hog-") and serves["ms_per_image"] > 0
+    run = hub.submission()
+    wait_until(lambda: hub.workers()[0].at, what="a shard at work")
+    [at] = one()["at"]
+    assert at["run"] and at["images"] >= 1 and 0 <= at["done"] <= at["images"]
+    assert finish(run).code == 0
+    assert one()["last_image"] >= worker["started"]
+    wait_until(lambda: not hub.workers()[0].at, what="rest")
+    table = hub.producer("workers", MANYEYES_BROKER_URL=hub.url).out
+    assert "1/1" in table and serves["queue"] in table and "idle" in table
+
+
+@pytest.mark.parametrize("name", ["flower", "worker", "broker"])
+def test_what_is_killed_is_started_again(hub: TestHub, name: str) -> None:
+    before = hub.pids()
+    hub.kill(name)
+
+    def again() -> bool:
+        part = hub.part(name)
+        return part.ready and part.pid != before[name]
+
+    wait_until(again, what=f"another {name}")
+    others = {"keeper", "broker", "flower"} - {name}
+    assert {other: hub.pids()[other] for other in others} == {other: before[other] for other in others}
+    assert "killed by SIGKILL" in hub.part(name).how
+    # It serves again, too.
+    wait_until(lambda: hub.part("worker").pid in [one.pid for one in hub.workers()], what="the worker")
+
+
+def test_a_run_outlives_the_death_of_the_whole_hub(hub: TestHub) -> None:
+    """Given a run in its middle, when all is killed and `up` is typed again, then it is as it was, and the run ends."""
+    lines = hub.lines
+    with connect(hub.url) as client:
+        client.set("kept", "yes")
+    run = hub.submission()
+    wait_until(lambda: any(one.at for one in hub.workers()), what="a shard at work")
+    for process in marked(hub.mark):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_until(lambda: not marked(hub.mark), what="the end of all processes")
+    assert "no hub runs" in hub.producer("url").error
+    hub.up()
+    assert hub.lines == lines
+    with connect(hub.url) as client:
+        assert client.get("kept") == b"yes"
+    said = finish(run)
+    assert said.code == 0 and said.json["ok"] == IMAGES, said.err
+
+
+def test_other_machines_join_by_text_or_file(hub: TestHub) -> None:
+    (hub.cwd / "hub.url").write_text(hub.producer("url").out)
+    joined = [
+        start("worker", "start", "--detector", "cascade", "-c", "1", "--join", join, cwd=hub.cwd)
+        for join in (hub.url, "hub.url")
+    ]
+    try:
+        there = lambda: {one.pid: one for one in hub.workers() if one.alive}  # noqa: E731
+        workers = wait_until(lambda: {one.pid for one in joined} <= there().keys() and there(), what="those who joined")
+        for process in joined:
+            assert workers[process.pid].detectors[0].queue.startswith("cascade-")
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            assert len(family) >= 2
+            assert not [one for one in family if hub.password in " ".join(one.cmdline())], "not in `ps`"
+    finally:
+        for process in joined:
+            process.terminate()
+        assert [finish(process).code for process in joined] == [0, 0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent-death signal")
+def test_nothing_of_a_hub_survives_its_keeper(small: TestHub) -> None:
+    small.up(*ON_FREE_PORTS, "--no-workers", "--no-flower")
+    small.kill("keeper")
+    wait_until(lambda: not marked(small.mark), what="the end of the broker")
+    # What a dead keeper wrote concerns nobody: not even where its numbers are those of others by now.
+    foreign = subprocess.Popen(["sleep", "1000"])
+    small.folder.write_status(Status(small.status.state, foreign.pid, (Part("broker", foreign.pid, ready=True),)))
+    assert "nothing runs" in small.producer("down").out
+    assert "no hub runs" in small.producer("url").error
+    assert foreign.poll() is None
+    foreign.kill()
+    foreign.wait()
+
+
+def test_down_stops_all_saves_and_may_be_repeated(small: TestHub) -> None:
+    small.up(*ON_FREE_PORTS, "--detector", "cascade", "-c", 1)
+    lines = small.lines
+    assert small.url + " --detector cascade\n" in lines
+    with connect(small.url) as client:
+        client.set("kept", "yes")
+    said = small.producer("down")
+    assert said.code == 0 and said.out.startswith("stopped: Flower, workers, broker; kept in"), said.err
+    assert marked(small.mark) == []
+    assert "Calling fsync() on the AOF file" in (small.folder.logs / "broker.log").read_text()
+    assert small.producer("down").out.startswith("nothing runs in")
+    small.up("--no-workers", "--no-flower")
+    assert small.url in lines, "the same port and password"
+    with connect(small.url) as client:
+        assert client.get("kept") == b"yes"
+    none = small.producer("workers", MANYEYES_BROKER_URL=small.url)
+    assert none.code == 0 and "no worker" in none.err and "worker start" in none.err and small.password not in none.err
+
+
+def test_listening_for_others_warns_that_nothing_is_encrypted(small: TestHub) -> None:
+    said = small.up("--listen", "0.0.0.0:0", "--no-workers", "--no-flower")
+    assert "without encryption" in said.err
+    assert "127.0.0.1" not in small.url and "0.0.0.0" not in small.url
+    with connect(small.url) as client:
+        assert client.ping()
+
+
+def test_a_taken_port_is_one_line(small: TestHub) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = small.producer("up", "--listen", f"127.0.0.1:{port}")
+        assert said.code == 2 and f"port {port} on 127.0.0.1 is taken" in said.error and "--listen" in said.error
+        said = small.producer("up", "--listen", "127.0.0.1:0", "--flower-port", port)
+        assert said.code == 2 and f"port {port}" in said.error and "--flower-port" in said.error
+    assert not small.folder.running()
+
+
+def test_a_worker_that_cannot_start_ends_the_whole_start(small: TestHub) -> None:
+    said = small.producer("up", *ON_FREE_PORTS, "--no-flower", "--detector", "missing.onnx")
+    assert said.code == 2 and said.error.startswith("worker: ") and "missing.onnx" in said.error
+    assert not small.folder.running() and marked(small.mark) == []
+
+
+def test_a_state_folder_that_cannot_be_ours_is_refused(small: TestHub) -> None:
+    (small.cwd / "file").write_text("")
+    for folder, words in (("file", "cannot be used"), (".", "holds other things")):
+        said = small.producer("up", "--state", folder)
+        assert said.code == 2 and words in said.error and "--state" in said.error
+    assert (small.cwd / "file").read_text() == ""
+
+
+@pytest.mark.parametrize("text", ["7000", "a b", "host:99999", "", "host:port"])
+def test_no_address_is_refused(small: TestHub, text: str) -> None:
+    said = small.producer("up", "--listen", text)
+    assert said.code == 2 and "--listen" in said.error
+
+
+def test_workers_wants_a_broker(small: TestHub) -> None:
+    said = small.producer("workers")
+    assert said.code == 2 and "MANYEYES_BROKER_URL" in said.error
+
+
+def test_a_join_that_is_no_address_and_no_file_is_named(tmp_path: Path) -> None:
+    said = finish(start("worker", "start", "--join", "no-such-file", cwd=tmp_path))
+    assert said.code == 2 and "no-such-file" in said.error and "producer url" in said.error
