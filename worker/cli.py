@@ -79,7 +79,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
 
     worker start --join hub.url     (there:  producer url > hub.url; copy it here)
 
-    Example:  worker start --map /data=/mnt/photos, where the producer's /data is mounted as /mnt/photos
+    worker start --map /data=/mnt/photos     (where the producer's /data has that name)
 
     The model is checked first, in a process of its own; each pool process then loads it once.
     `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
