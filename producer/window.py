@@ -32,7 +32,7 @@ class Window:
         # All are at work, and at least one shard waits, or each would idle until its owner has heard of its end.
         alone_s = processes * shard_s + max(processes * QUEUED_S, shard_s)
         seconds = share * alone_s
-        # Half a millionth: a third of six is two shards, not three.
+        # Less a rounding error: six seconds are three shards of two, not four.
         shard_s = seconds / max(1, math.ceil(seconds / shard_s - 5e-7))
         return cls(seconds, shard_s, WINDOW_SHARDS * processes)
 
