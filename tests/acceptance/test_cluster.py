@@ -75,6 +75,15 @@ def test_a_machine_without_the_disk_writes_nothing_off(photos: Path, redis_url: 
     assert again.code == 0 and again.json["ok"] == 5, again.err
 
 
+def test_another_programs_broker_url_is_not_followed(
+    photos: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_URL", "redis://127.0.0.1:1/0")
+    with a_worker(["worker", "start", "-c", "1"], photos, redis_url):
+        said = producer("submit", "photos", "--json", cwd=photos, MANYEYES_BROKER_URL=redis_url)
+    assert said.code == 0 and said.json["ok"] == 5, said.err
+
+
 def test_the_ecosystems_own_command_works(photos: Path, redis_url: str) -> None:
     command = ["celery", "-A", "worker.app", "worker", "-c", "1"]
     with a_worker(command, photos, redis_url):
