@@ -72,8 +72,9 @@ def client(url: str) -> redis.Redis:
 
 def celery_app(url: str | None) -> Celery:
     """The Celery app that producers send through and workers serve. Nothing connects yet."""
-    # Celery lets these override whatever an app was built with; the URL was decided at the edge, from them too.
-    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"):
+    # Celery, and its command line with the last one, let these override whatever an app was built with; the URL was
+    # decided at the edge, from the first of them too.
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
     app.conf.update(

@@ -56,6 +56,11 @@ class Outputs:
     formats: tuple[str, ...] = DEFAULT_FORMATS
     truth: str | None = None
 
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Outputs:
+        """What `run.json` says that the user asked for."""
+        return cls(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
+
 
 def rows(manifest: Manifest, journal: Journal) -> Iterator[ItemRow]:
     """Every item of the manifest exactly once, in order; those without a result are pending."""

@@ -59,7 +59,7 @@ def _without_owner(rundir: RunDir, broker_url: str | None) -> str:
     manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, rundir.read()["generation"])
     data = rundir.read()
     left = "" if data["embedded"] else _tell_broker(rundir, broker_url)
-    outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
+    outputs = Outputs.of(data)
     try:
         outcome = assemble(rundir, rundir.spec(), (manifest, journal), RunFacts(), RunState.CANCELLED, outputs)
     finally:

@@ -37,10 +37,9 @@ class Crew:
         self._queue = queue
         self._run = run
         self.processes: list[Beat] = []
-        #: The last heartbeat of each process that was at this run, also of the dead.
-        self._last: dict[str, Beat] = {}
-        #: When each process was seen last, by our clock; and the workers that live.
-        self._seen: dict[str, float] = {}
+        #: The last heartbeat of each process, also of the dead, and when it was seen, by our clock.
+        self._last: dict[str, tuple[Beat, float]] = {}
+        #: Those that live.
         self._workers: set[str] = set()
         self._parents_cpu: dict[str, tuple[float, float]] = {}
 
@@ -49,8 +48,7 @@ class Crew:
         self._workers = {beat.worker for beat in presence.live_workers(self._connection.client)}
         self.processes = [beat for beat in beats if self._queue in beat.queues]
         for beat in self.processes:
-            self._last[beat.process] = beat
-            self._seen[beat.process] = time.monotonic()
+            self._last[beat.process] = (beat, time.monotonic())
             first, _ = self._parents_cpu.get(beat.worker, (0.0 if self._embedded else beat.parent_cpu_s, 0.0))
             self._parents_cpu[beat.worker] = (first, beat.parent_cpu_s)
 
@@ -60,15 +58,18 @@ class Crew:
 
     def undecided(self, process: str) -> bool:
         """Whether a process has just been missed, and its worker, which would know why, has not."""
-        return self._worker_lives(process) and time.monotonic() - self._seen.get(process, 0.0) < _WORD_S
+        _, seen = self._last.get(process, (None, -_WORD_S))
+        return self._worker_lives(process) and time.monotonic() - seen < _WORD_S
 
     def _worker_lives(self, process: str) -> bool:
         return process.rpartition("/")[0] in self._workers
 
     def last_item(self, process: str, shard: ShardId) -> int | None:
         """The item of the shard at which a process was by its last heartbeat, if it went down with its worker."""
-        beat = None if self._worker_lives(process) else self._last.get(process)
-        return beat.item if beat and (beat.run, beat.shard) == (self._run, str(shard)) else None
+        beat, _ = self._last.get(process, (None, 0.0))
+        if beat is None or self._worker_lives(process):
+            return None
+        return beat.item if (beat.run, beat.shard) == (self._run, str(shard)) else None
 
     def done_at_hand(self) -> int:
         """Images of shards at hand that are looked at already."""

@@ -94,7 +94,7 @@ def _outputs_again(rundir: RunDir, talk: Talk) -> Outcome:
         manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, data["generation"])
         try:
             talk.say(f"run {rundir.run} is {state}; its outputs are written again")
-            outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
+            outputs = Outputs.of(data)
             return assemble(rundir, spec, (manifest, journal), None, state, outputs)
         finally:
             journal.close()

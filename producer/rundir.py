@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO
 from common.errors import FencedError, UsageError
 from common.ledger import RunState
 from common.spec import Spec
-from producer import atomic
+from producer import atomic, filelock
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 #: Seconds. Longer than anybody holds the lock just to look.
@@ -54,6 +53,10 @@ class RunDir:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def _owner_lock(self) -> Path:
+        return self.path / "owner.lock"
 
     def read(self) -> dict[str, Any]:
         try:
@@ -127,19 +130,10 @@ class RunDir:
 
     def lock(self) -> BinaryIO:
         """Hold the directory as its one owner until the file is closed. Raises FencedError."""
-        file = (self.path / "owner.lock").open("ab")
-        deadline = time.monotonic() + _PROBE_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return file
-            except BlockingIOError:
-                # Perhaps only somebody who looks whether there is an owner.
-                if time.monotonic() < deadline:
-                    time.sleep(0.01)
-                    continue
-                file.close()
-                raise FencedError(self._owner_said()) from None
+        file = filelock.hold(self._owner_lock, _PROBE_S)
+        if file is None:
+            raise FencedError(self._owner_said())
+        return file
 
     def _owner_said(self) -> str:
         silent_s = time.time() - self.progress().get("at", time.time())
@@ -157,14 +151,7 @@ class RunDir:
 
     def has_owner(self) -> bool:
         """Writes nothing: whoever may read a run may ask."""
-        try:
-            with (self.path / "owner.lock").open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return filelock.is_held(self._owner_lock)
 
     def command(self, verb: str) -> str:
         """What to type to do something with this run."""

@@ -91,7 +91,7 @@ class Session:
             journal.close()
         self._tell(data, manifest, owner, state)
         facts = self._facts(owner, startup_s, _broker_cpu_s(client, broker_cpu) - broker_cpu)
-        outputs = Outputs(tuple(data["outputs"]["formats"]), data["outputs"]["truth"])
+        outputs = Outputs.of(data)
         return assemble(self.rundir, self.spec, (manifest, journal), facts, state, outputs)
 
     def _work(self, data: dict[str, Any], manifest: Manifest, journal: Journal, dataset: Dataset | None) -> Work:

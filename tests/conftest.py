@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+import redis
 
 from common.broker import connect
 from producer import valkey
@@ -48,6 +49,13 @@ def redis_url(broker: str) -> str:
     with connect(broker) as client:
         client.flushall()
     return broker
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    """Connected to it."""
+    with connect(redis_url) as client:
+        yield client
 
 
 @pytest.hookimpl(trylast=True)

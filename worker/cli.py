@@ -94,8 +94,6 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         "MANYEYES_MEMORY_LIMIT": str(memory_limit),
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})
-    # Celery's own command line would take that one before what was decided here.
-    os.environ.pop("BROKER_URL", None)
     if broker is not None:
         check_url(broker)
         _hide_password(broker)

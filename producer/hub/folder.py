@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import ManyeyesError, UsageError
-from producer import atomic
+from producer import atomic, filelock
 
 #: Seconds. Longer than anybody holds the keeper's lock just to look.
 _PROBE_S = 1.0
@@ -141,29 +140,15 @@ class HubFolder:
 
     def running(self) -> bool:
         """Whether a keeper lives: it holds its lock for as long as it does, and the kernel frees it at any death."""
-        try:
-            with self._lock.open("rb") as file:
-                # Shared: two who look do not take each other for a keeper.
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return filelock.is_held(self._lock)
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[int]:
         """The keeper's lock, and the reading end of the pipe by which it is told things. Raises ManyeyesError."""
-        with self._lock.open("r+b") as file:
-            deadline = time.monotonic() + _PROBE_S
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise ManyeyesError(f"another keeper has {self.path}") from None
-                    time.sleep(0.01)
+        file = filelock.hold(self._lock, _PROBE_S)
+        if file is None:
+            raise ManyeyesError(f"another keeper has {self.path}")
+        with file:
             # For writing too, or the pipe would be at its end whenever nobody else writes.
             control = os.open(self._control, os.O_RDWR | os.O_NONBLOCK)
             try:

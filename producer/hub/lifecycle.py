@@ -123,8 +123,7 @@ def _start_keeper(folder: HubFolder, settings: HubSettings) -> subprocess.Popen[
 def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     """Passwords travel in the environment and through pipes: `ps` shows arguments."""
     python = sys.executable
-    # Celery's own command line takes BROKER_URL before its app's.
-    environment = {"MANYEYES_BROKER_URL": settings.local_url, "BROKER_URL": settings.local_url}
+    environment = {"MANYEYES_BROKER_URL": settings.local_url}
     parts = []
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())

@@ -13,7 +13,6 @@ import pytest
 import redis
 
 from common import presence
-from common.broker import connect
 from tests.acceptance.commands import finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.waiting import wait_until
@@ -37,12 +36,6 @@ def running(tmp_path: Path, redis_url: str) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.kill()
             process.communicate()
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as client:
-        yield client
 
 
 def test_a_flushed_broker_loses_nothing(running: subprocess.Popen[str], tmp_path: Path, client: redis.Redis) -> None:

@@ -69,7 +69,11 @@ def here(world: Path, tmp_path: Path) -> Path:
 def running(here: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that has begun to store results, and has not ended."""
     process = start("producer", "submit", "photos", "--json", "-c", "2", cwd=here, MANYEYES_TEST_MARK=here.name)
-    wait_until(lambda: 0 < progress(here).get("done", 0) < IMAGES // 2, what="a run in its middle")
+    # A process that is not there yet has no shard to lose.
+    wait_until(
+        lambda: 0 < progress(here).get("done", 0) < IMAGES // 2 and progress(here)["processes"] == 2,
+        what="a run in its middle",
+    )
     yield process
     if process.poll() is None:
         process.kill()

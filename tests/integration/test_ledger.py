@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
-from common.broker import connect
 from common.errors import FencedError
 from common.ledger import Fate, Ledger, RunState
 from common.messages import ShardId, ShardMessage
 
 SHARD = ShardId(0, 10, 4)
 ITEMS = b"a.jpg\0b\xff.jpg\0c.jpg\0d.jpg"
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

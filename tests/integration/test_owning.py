@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
 from common import presence
-from common.broker import celery_app, connect
+from common.broker import celery_app
 from common.errors import FencedError, ItemCode
 from common.ledger import Ledger, RunState
 from common.limits import MAX_DEATHS
@@ -38,12 +37,6 @@ SPEC = Spec(
     iou=0.5,
     floor=0.1,
 )
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import redis
 
-from common.broker import connect
 from producer.share import Share
 from tests.waiting import wait_until
 
 QUEUE = "hog-1234"
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as client:
-        yield client
 
 
 def owner(client: redis.Redis, run: str, priority: int = 1, queue: str = QUEUE) -> Share:
