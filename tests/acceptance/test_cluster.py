@@ -67,7 +67,7 @@ def test_a_machine_without_the_disk_writes_nothing_off(photos: Path, redis_url: 
     (photos / "empty").mkdir()
     command = ["worker", "start", "--detector", "cascade", "-c", "1"]
     with a_worker([*command, "--map", f"{photos}/photos={photos}/empty"], photos, redis_url):
-        submit = ("submit", "photos", "--detector", "cascade", "--shard-size", "1")
+        submit = ("submit", "photos", "--detector", "cascade", "--shard-size", "1", "--transport", "path")
         said = producer(*submit, cwd=photos, MANYEYES_BROKER_URL=redis_url)
     assert said.code == 1 and "does not see" in said.error and "--map THERE=HERE" in said.error, said.err
     with a_worker(command, photos, redis_url):
