@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from tests.acceptance.commands import Said, finish, only_run, producer, start
+from common.broker import connect
+from tests.acceptance.commands import Said, finish, marked, only_run, producer, start
+from tests.acceptance.hubs import ON_FREE_PORTS, TestHub
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
 from tests.waiting import wait_until
@@ -200,6 +202,33 @@ def test_what_is_in_redis_keeps_within_the_window(world: World, made: poison.Poi
 def used(client: redis.Redis) -> int:
     info: Any = client.info("memory")
     return int(info["used_memory"])
+
+
+def test_a_hubs_file_holds_no_image(made: poison.Poisoned) -> None:
+    """They go through its second server, which keeps nothing, and may be killed."""
+    random = np.random.default_rng(0)
+    for path in (made.folder / "photos" / "000").iterdir():
+        noise = random.integers(0, 256, (200, 200, 3), np.uint8)
+        path.write_bytes(cv2.imencode(".png", noise)[1].tobytes())
+    made.pace(0.05)
+    hub = TestHub(made.folder)
+    try:
+        hub.up(*ON_FREE_PORTS, "--no-flower", "--no-workers")
+        world = World(made.folder, hub.url)
+        world.worker("blind", sees=False)
+        process = world.submit()
+        wait_until(lambda: world.stored() > 0, what="first results")
+        hub.kill("cargo")
+        said = finish(process)
+        assert said.code == 0 and said.json["ok"] == IMAGES + 1, said.err
+        kept = sum(file.stat().st_size for file in (hub.folder.path / "valkey").rglob("*") if file.is_file())
+        assert kept < IMAGES * HEAVY / 10
+        with connect(hub.url) as client:
+            nothing_left(client)
+        world.end()
+    finally:
+        hub.producer("down")
+    assert marked(hub.mark) == []
 
 
 def test_a_way_that_cannot_be_is_one_line(tmp_path: Path, made: poison.Poisoned) -> None:
