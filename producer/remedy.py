@@ -102,4 +102,5 @@ def _because(shard: OpenShard, why: Why) -> str:
         Why.DROPPED: f"the process {shard.claimed_by} that had it is at something else",
         Why.UNCLAIMED: "nobody has taken it",
         Why.CLOCK: "the broker's clock jumped",
+        Why.SLOW: f"a second attempt, for {shard.claimed_by} is slow and others idle",
     }[why]
