@@ -64,7 +64,9 @@ def slow(claims: Iterable[Claim], idle_image_s: Iterable[float], now: float) -> 
 
     `idle_image_s` has the seconds an image of each process that is idle.
     """
-    watched = [c for c in claims if now - c.since >= SLOW_SEEN_S and c.shard.slow < MAX_SECOND_ATTEMPTS]
+    # One that has cost a process may be slow for what its image does: it is tried by one at a time.
+    allowed = [c for c in claims if c.shard.slow < MAX_SECOND_ATTEMPTS and not c.shard.deaths]
+    watched = [c for c in allowed if now - c.since >= SLOW_SEEN_S]
     fastest_first = sorted(idle_image_s)
     found: list[OpenShard] = []
     for claim in sorted(watched, key=lambda c: (-left_s(c, now), c.shard.shard)):

@@ -58,6 +58,8 @@ class OpenShard:
     killer: Fate | None = None
     #: Second attempts that it was given, for being slow.
     slow: int = 0
+    #: Processes that died with it, and are held against it.
+    deaths: int = 0
 
     @property
     def queue_wait_s(self) -> float | None:
@@ -73,7 +75,7 @@ class Claim:
 
 
 #: Fields of a shard in Redis, in the order of OpenShard's.
-_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect", "killer", "times:slow")
+_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect", "killer", "times:slow", "times:died")
 
 
 def run_key(run: str) -> str:
@@ -201,8 +203,9 @@ class Ledger:
                 suspect=int(suspect) if suspect else None,
                 killer=Fate(killer.decode()) if killer else None,
                 slow=int(slow or 0),
+                deaths=int(deaths or 0),
             )
-            for shard, (attempt, sent, by, claimed, committed, fate, suspect, killer, slow) in zip(
+            for shard, (attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths) in zip(
                 ids, pipe.execute(), strict=True
             )
             if attempt is not None

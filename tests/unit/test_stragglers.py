@@ -95,6 +95,12 @@ def test_one_huge_image_is_not_sent_round_and_round() -> None:
     assert chosen(huge, now=600.0) == []
 
 
+def test_an_image_that_has_cost_a_process_is_tried_by_one_at_a_time() -> None:
+    suspect = claim(lambda second: 0, 0, ShardId(0, 7, 1))
+    suspect.shard = replace(suspect.shard, deaths=1)
+    assert chosen(suspect, now=600.0) == []
+
+
 def test_those_that_would_end_last_go_first_and_one_for_each_idle_process() -> None:
     paces = {0: 1.0, 100: 0.1, 200: 0.5}
     claims = [claim(lambda second, p=pace: p * second, 10, ShardId(0, at, 100)) for at, pace in paces.items()]  # type: ignore[misc]
