@@ -17,7 +17,7 @@ from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY
 from producer import hubcli, show
 from producer import rundir as rundirs
-from producer.flags import AsJson, Broker, MaxFailures, OtherPriority, Output, Priority, Run
+from producer.flags import AsJson, Broker, MaxFailures, OtherPriority, Output, Priority, Publish, Run
 from producer.share import priority_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -41,7 +41,7 @@ def about(
 @cli.command(epilog=show.SUBMIT_EXAMPLES)
 def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ctx: typer.Context,
-    datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists of paths (.txt), or - .")],
+    datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists (.txt) or - ; URLs of them.")],
     detector: Annotated[
         str, typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; `producer detectors` lists names.")
     ] = "hog",
@@ -77,6 +77,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     max_failures: MaxFailures = None,
     priority: Priority = str(DEFAULT_PRIORITY),
     output: Output = RUNS,
+    publish: Publish = None,
     name: Annotated[str | None, typer.Option(envvar="MANYEYES_NAME", help="A name for people.")] = None,
     formats: Annotated[
         str,
@@ -127,6 +128,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         launch=Launch(absolute_detector(detector), head, str(labels.absolute()) if labels else None, concurrency),
         choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
+        publish=publish,
         name=name,
         shard_size=show.shard_size_of(shard_size),
         max_failures=max_failures,

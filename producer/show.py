@@ -97,6 +97,10 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
         return ExitCode.INTERRUPTED
     for notice in outcome.notices:
         say(notice)
+    if outcome.published:
+        say(f"published: {outcome.published}")
+    if outcome.unpublished:
+        say(f"error: {outcome.unpublished}")
     if as_json:
         print(json.dumps(outcome.to_json()))
     else:
@@ -116,7 +120,7 @@ def exit_code(outcome: Outcome) -> int:
         return ExitCode.STOPPED
     if outcome.pending or outcome.state != RunState.DONE:
         return ExitCode.INCOMPLETE
-    if outcome.missing:
+    if outcome.missing or outcome.unpublished:
         return ExitCode.ERROR
     return ExitCode.SOME_FAILED if outcome.failed else ExitCode.OK
 

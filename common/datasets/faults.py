@@ -15,8 +15,8 @@ _AGAIN = frozenset(
         *("EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EREMOTEIO"),
     )
 )
-#: Of botocore, whose errors are of no common type: what passes, and what wants credentials.
-_PASSING = ("Connect", "Timeout", "Closed", "Incomplete", "HTTPClient", "Streaming")
+#: Of botocore and Google's libraries, whose errors are of no common type: what passes, and what wants credentials.
+_PASSING = ("Connect", "Transport", "Timeout", "Closed", "Incomplete", "HTTPClient", "Streaming")
 _NO_CREDENTIALS = ("Credential", "Token", "Unauthorized", "Profile")
 
 
@@ -79,12 +79,12 @@ def _of_connection(error: Exception) -> Fault:
     cause = getattr(error, "os_error", error)
     if isinstance(cause, socket.gaierror):
         return _unreadable("its host is not known", cause.errno == socket.EAI_AGAIN)
-    if module == "botocore" and any(word in name for word in _NO_CREDENTIALS):
+    if module in ("botocore", "google") and any(word in name for word in _NO_CREDENTIALS):
         return _NO_PERMISSION
     if (
         isinstance(error, (ConnectionError, EOFError))
         or (module == "aiohttp" and not isinstance(error, ValueError))
-        or (module in ("botocore", "aiobotocore") and any(word in name for word in _PASSING))
+        or (module in ("botocore", "aiobotocore", "google") and any(word in name for word in _PASSING))
         or (isinstance(error, OSError) and error.errno in _AGAIN)
     ):
         return _unreadable("the connection fails", True)

@@ -34,7 +34,7 @@ class RemoteFolder:
         try:
             levels = [(self.prefix, _keys(self.prefix, tally))]
         except ItemError as error:
-            raise UsageError(f"{display_path(self.prefix)} cannot be listed: {error}") from None
+            raise UsageError(f"{display_path(self.prefix)} cannot be listed: {_why(error)}") from None
         skip = len(self.prefix)
         while levels:
             prefix, keys = levels[-1]
@@ -47,6 +47,16 @@ class RemoteFolder:
                     yield path
             elif self.choice.enters(path[skip:-1]):
                 levels.append((path, _enter(path, tally)))
+
+
+def _why(error: ItemError) -> str:
+    """For the user, of what was just typed."""
+    match error.code:
+        case ItemCode.NOT_FOUND:
+            return "there is nothing; check its spelling"
+        case ItemCode.NO_PERMISSION:
+            return "no permission; give this machine the credentials for it, as docs/datasets.md has it"
+    return str(error)
 
 
 def _enter(folder: bytes, tally: Tally) -> list[bytes]:
@@ -101,4 +111,4 @@ def open_url(given: str) -> RemoteFolder | list[bytes]:
             return [url]
         return parse_list(stores.read(url), parent(url), repr(given))
     except ItemError as error:
-        raise UsageError(f"{given!r} cannot be read: {error}") from None
+        raise UsageError(f"{given!r} cannot be read: {_why(error)}") from None

@@ -147,6 +147,6 @@ def _opened(pid: int, thread: int, scheme: bytes, options: tuple[tuple[str, Any]
 
     try:
         return AnyStore(cls(**dict(options)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OSError) as error:
         words = " ".join(str(error).split())
         raise UsageError(f"{display_path(scheme)}:// cannot be opened by a URL alone: {words}") from None

@@ -80,9 +80,11 @@ def parent(url: bytes) -> bytes:
 def common_parent(folders: Sequence[bytes]) -> bytes:
     """Of folders that end in '/', and of one scheme; without a slash at the end, but for `https://`."""
     # All in between share what the first and the last share.
-    ends = zip(min(folders).split(b"/"), max(folders).split(b"/"), strict=False)
+    scheme, _, first = min(folders).partition(b"://")
+    last = max(folders).partition(b"://")[2]
+    ends = zip(first.split(b"/"), last.split(b"/"), strict=False)
     shared = [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], ends)]
-    return b"/".join(shared).removesuffix(b"/") if len(shared) > 2 else shared[0] + b"//"
+    return scheme + b"://" + b"/".join(shared).removesuffix(b"/")
 
 
 def glob_base(url: bytes) -> tuple[bytes, tuple[str, ...]]:
