@@ -26,18 +26,18 @@ class AnyStore:
     def kind(self, url: bytes, seconds: float) -> Kind:
         return Kind.FOLDER if self._call("info", url, seconds)["type"] == "directory" else Kind.OBJECT
 
-    def names(self, folder: bytes, seconds: float) -> list[bytes]:
+    def names(self, folder: bytes, after: bytes, seconds: float) -> list[bytes]:
         # What an earlier listing has found is not what is there now.
         self._file_system.invalidate_cache()
         own = self._file_system._strip_protocol(pack_path(folder)).rstrip("/")
-        names = []
+        names = set()
         for entry in self._call("ls", folder, seconds, detail=True):
             path = entry["name"].rstrip("/")
             if path != own:
                 name = unpack_path(path.rpartition("/")[2])
-                names.append(name + b"/" if entry["type"] == "directory" else name)
+                names.add(name + b"/" if entry["type"] == "directory" else name)
         self._file_system.invalidate_cache()
-        return names
+        return sorted(name for name in names if name > after)
 
     def _call(self, verb: str, url: bytes, seconds: float, **options: Any) -> Any:
         path = self._file_system._strip_protocol(pack_path(url))

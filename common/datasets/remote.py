@@ -16,8 +16,6 @@ from common.datasets.urls import canonical, common_parent, glob_base, parent
 from common.errors import ItemCode, ItemError, ManyeyesError, UsageError
 from common.limits import MAX_PATH_BYTES
 
-_CLOSED = (ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION)
-
 
 @dataclass(frozen=True)
 class RemoteFolder:
@@ -27,26 +25,61 @@ class RemoteFolder:
     choice: Choice = field(default_factory=Everything)
 
     def paths(self, tally: Tally) -> Iterator[bytes]:
-        """One folder's names are held at a time, and those of the folders that it is in.
+        """Names come as the server lists them, a page at a time where it has pages.
 
         Raises UsageError where the folder itself cannot be listed, ManyeyesError where one below it cannot be for now.
         """
-        try:
-            levels = [(self.prefix, _keys(self.prefix, tally))]
-        except ItemError as error:
-            raise UsageError(f"{display_path(self.prefix)} cannot be listed: {_why(error)}") from None
+        levels = [_Level(self.prefix, _keys(self.prefix, tally))]
         skip = len(self.prefix)
         while levels:
-            prefix, keys = levels[-1]
-            if not keys:
+            level = levels[-1]
+            try:
+                key = next(level.keys, None)
+            except ItemError as error:
+                _passed_over(level, len(levels) == 1, error, tally)
+                key = None
+            if key is None:
                 levels.pop()
                 continue
-            path = prefix + keys.pop()
+            level.begun = True
+            path = level.prefix + key
             if not path.endswith(b"/"):
                 if self.choice.takes(path[skip:]):
                     yield path
+            elif len(path) > MAX_PATH_BYTES:
+                # Pages can be made up without an end, each below the other.
+                tally.unreadable += 1
             elif self.choice.enters(path[skip:-1]):
-                levels.append((path, _enter(path, tally)))
+                levels.append(_Level(path, _keys(path, tally)))
+
+
+@dataclass(slots=True)
+class _Level:
+    """One folder on the way down: what is left of it, and whether there was anything."""
+
+    prefix: bytes
+    keys: Iterator[bytes]
+    begun: bool = False
+
+
+def _passed_over(level: _Level, top: bool, error: ItemError, tally: Tally) -> None:
+    """A folder that is closed is counted. One that breaks off is not: what it has would be lost in silence."""
+    if top and not level.begun:
+        raise UsageError(f"{display_path(level.prefix)} cannot be listed: {_why(error)}") from None
+    if level.begun or error.code not in (ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION):
+        raise ManyeyesError(f"{display_path(level.prefix)} cannot be listed: {error}") from None
+    tally.unreadable += 1
+
+
+def _keys(folder: bytes, tally: Tally) -> Iterator[bytes]:
+    """Of the images and folders. With its slash, a folder stands where the paths below it do."""
+    for name in stores.names(folder):
+        if name.startswith((b".", b"/")):
+            tally.hidden += 1
+        elif name.endswith(b"/") or is_image_name(name):
+            yield name
+        else:
+            tally.not_images += 1
 
 
 def _why(error: ItemError) -> str:
@@ -57,32 +90,6 @@ def _why(error: ItemError) -> str:
         case ItemCode.NO_PERMISSION:
             return "no permission; give this machine the credentials for it, as docs/datasets.md has it"
     return str(error)
-
-
-def _enter(folder: bytes, tally: Tally) -> list[bytes]:
-    # Pages can be made up without an end, each below the other.
-    if len(folder) <= MAX_PATH_BYTES:
-        try:
-            return _keys(folder, tally)
-        except ItemError as error:
-            if error.code not in _CLOSED:
-                raise ManyeyesError(f"{display_path(folder)} cannot be listed: {error}") from None
-    tally.unreadable += 1
-    return []
-
-
-def _keys(folder: bytes, tally: Tally) -> list[bytes]:
-    """Of the images and folders, the last first. With its slash, a folder stands where the paths below it do."""
-    keys = []
-    for name in stores.names(folder):
-        if name.startswith((b".", b"/")):
-            tally.hidden += 1
-        elif name.endswith(b"/") or is_image_name(name):
-            keys.append(name)
-        else:
-            tally.not_images += 1
-    keys.reverse()
-    return keys
 
 
 def named(urls: Iterable[bytes]) -> Files:

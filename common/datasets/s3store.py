@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from common.datasets.base import pack_path, unpack_path
 from common.datasets.files import check_size
 from common.datasets.stores import Kind
 
-#: Names that are taken at a time, each time with all the seconds: a folder may have millions.
-_NAMES = 1000
+#: Ending of S3's directory buckets, which list in no order.
+_UNORDERED = "--x-s3"
 
 
 class S3Store:
@@ -41,30 +42,33 @@ class S3Store:
         info = sync(self._file_system.loop, self._file_system._info, self._path(url), refresh=True, timeout=seconds)
         return Kind.FOLDER if info["type"] == "directory" else Kind.OBJECT
 
-    def names(self, folder: bytes, seconds: float) -> list[bytes]:
-        """Not by `ls`, which holds ten times as much of each object."""
+    def names(self, folder: bytes, after: bytes, seconds: float) -> Iterator[bytes]:
+        """Page by page, as S3 lists in byte order: `ls` would hold 1 kB of each object, of all of them."""
+        path = self._path(folder)
+        bucket, _, prefix = path.partition("/")
+        begin = {"StartAfter": prefix + pack_path(after)} if after else {}
+        pages = self._pages({"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", **begin}, seconds)
+        if bucket.endswith(_UNORDERED):
+            pages = iter([[name for page in pages for name in page]])
+        for page in pages:
+            # An object with the folder's own name only says that the folder is there.
+            yield from sorted(name for key in page if (name := unpack_path(key.removeprefix(prefix))) > after)
+
+    def _pages(self, request: dict[str, Any], seconds: float) -> Iterator[list[str]]:
+        """Keys, and the prefixes that are folders; each page is a request of its own."""
         from fsspec.asyn import sync
 
-        path = self._path(folder)
-        bucket, _, key = path.partition("/")
-        entries = self._file_system._iterdir(bucket, delimiter="/", prefix=key)
-        names: list[bytes] = []
-        while some := sync(self._file_system.loop, _take, entries, timeout=seconds):
-            for name, is_folder in some:
-                # An object with the folder's own name only says that the folder is there.
-                if below := unpack_path(name.removeprefix(path)):
-                    names.append(below + b"/" if is_folder else below)
-        return names
+        files, rest = self._file_system, dict[str, str]()
+        while True:
+            page = sync(
+                files.loop, files._call_s3, "list_objects_v2", **request, **rest, **files.req_kw, timeout=seconds
+            )
+            folders = [one["Prefix"] for one in page.get("CommonPrefixes", ())]
+            yield [one["Key"] for one in page.get("Contents", ())] + folders
+            if not page.get("IsTruncated"):
+                return
+            rest = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _path(self, url: bytes) -> str:
         """With the slash at its end, which s3fs would take away."""
         return pack_path(url.partition(b"://")[2])
-
-
-async def _take(entries: Any) -> list[tuple[str, bool]]:
-    taken = []
-    async for entry in entries:
-        taken.append((entry["name"], entry["type"] == "directory"))
-        if len(taken) == _NAMES:
-            break
-    return taken

@@ -7,14 +7,14 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from common.datasets.base import display_path
 from common.datasets.faults import fault_of
-from common.errors import ItemCode, ItemError, UsageError
+from common.errors import ItemCode, ItemError, ManyeyesError, UsageError
 from common.limits import FETCH_ATTEMPTS, FETCH_BACKOFF_S, GLANCE_S
 
 T = TypeVar("T")
@@ -42,8 +42,11 @@ class Store(Protocol):
     def kind(self, url: bytes, seconds: float) -> Kind:
         """Raises where there is nothing."""
 
-    def names(self, folder: bytes, seconds: float) -> list[bytes]:
-        """What is directly in a folder, whose URL ends in '/': folders end in '/' too. In no order."""
+    def names(self, folder: bytes, after: bytes, seconds: float) -> Iterable[bytes]:
+        """What is directly in a folder, whose URL ends in '/': folders end in '/' too.
+
+        In byte order, each once, from behind `after` on.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,24 @@ def kind(url: bytes) -> Kind:
     return _patiently(lambda store, seconds: store.kind(url, seconds), url, Patience.full())
 
 
-def names(folder: bytes) -> list[bytes]:
-    """Sorted, each once. Raises ItemError, as `read` does."""
-    return sorted(set(_patiently(lambda store, seconds: store.names(folder, seconds), folder, Patience.full())))
+def names(folder: bytes) -> Iterator[bytes]:
+    """In byte order, each once. Raises ItemError, as `read` does, and ManyeyesError for a server without that order."""
+    patience, attempt, last = Patience.full(), 1, b""
+    while True:
+        try:
+            for name in _store_of(folder).names(folder, last, patience.seconds):
+                if name <= last:
+                    where = display_path(folder)
+                    raise ManyeyesError(f"{where}: its server lists it in no order of names; submit a list of URLs")
+                attempt, last = 1, name
+                yield name
+            return
+        except ManyeyesError:
+            raise
+        except Exception as error:
+            # From where it was: a folder of millions is not begun again.
+            _outwait(error, attempt, patience)
+            attempt += 1
 
 
 def _patiently(do: Callable[[Store, float], T], url: bytes, patience: Patience) -> T:
@@ -94,12 +112,17 @@ def _patiently(do: Callable[[Store, float], T], url: bytes, patience: Patience) 
             # Of a worker: what the producer has, it lacks.
             raise ItemError(ItemCode.MISSING_PACKAGE, str(error)) from None
         except Exception as error:
-            fault = fault_of(error)
-            if not fault.passing or attempt == patience.attempts:
-                raise fault.as_error() from error
-            # Apart from each other, or all that failed together would come again together.
-            time.sleep(FETCH_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+            _outwait(error, attempt, patience)
     raise AssertionError("at least one attempt")
+
+
+def _outwait(error: Exception, attempt: int, patience: Patience) -> None:
+    """Return when it is time for the next attempt; raises ItemError where there is none."""
+    fault = fault_of(error)
+    if not fault.passing or attempt >= patience.attempts:
+        raise fault.as_error() from error
+    # Apart from each other, or all that failed together would come again together.
+    time.sleep(FETCH_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
 
 
 def check(url: bytes) -> None:

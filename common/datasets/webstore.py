@@ -46,12 +46,12 @@ class WebStore:
 
         return self._get(url, look, seconds)
 
-    def names(self, folder: bytes, seconds: float) -> list[bytes]:
+    def names(self, folder: bytes, after: bytes, seconds: float) -> list[bytes]:
         async def links(answer: Any) -> list[bytes]:
             # The page may have been moved: links are relative to where it is.
             return links_below(str(answer.url), await _body(answer))
 
-        return self._get(folder, links, seconds)
+        return sorted(name for name in set(self._get(folder, links, seconds)) if name > after)
 
     def _get(self, url: bytes, use: Callable[[Any], Awaitable[T]], seconds: float) -> T:
         from fsspec.asyn import sync

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
+from common.datasets.s3store import S3Store
 from tests.acceptance.commands import Said, finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.servers import KEYS, Bucket, Web, s3_server, web_server
@@ -81,6 +83,18 @@ def test_a_bucket_gives_what_its_folder_gives(bucket: Bucket, local: Path, tmp_p
     assert len(bucket.files.find("photos/out")) == len(SAME) + 4, "nor of the trial at the beginning"
     deep = producer("verify", "--deep", "--json", cwd=tmp_path, **bucket.environment)
     assert deep.code == 0 and deep.json["files"] == 16, deep.err
+
+
+def test_a_long_listing_goes_on_where_it_was(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of two names; the list of a folder is broken off by an error that passes."""
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    store = S3Store(s3fs.S3FileSystem(skip_instance_cache=True))
+    store._file_system.req_kw["MaxKeys"] = 2
+    whole = list(store.names(b"s3://photos/in/tree/", b"", 30))
+    assert whole == sorted(whole) and len(whole) == 9 and whole[:2] == [b".hidden/", b"0/"]
+    for number, name in enumerate(whole):
+        assert list(store.names(b"s3://photos/in/tree/", name, 30)) == whole[number + 1 :]
 
 
 def test_a_server_that_fails_now_and_then_leaves_no_trace(web: Web, local: Path, tmp_path: Path) -> None:
