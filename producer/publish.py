@@ -110,9 +110,9 @@ def publish(rundir: RunDir, outcome: Outcome) -> Outcome:
         _copy(rundir, _Target.of(there), {**data, "published": there})
     except Exception as error:
         text = f"not published to {there}: {_words(error)}; nothing is lost, to try again:  {rundir.command('resume')}"
-        return replace(outcome, unpublished=text)
+        return replace(outcome, unpublished=text, notices=(*outcome.notices, f"error: {text}"))
     rundir.write({**data, "published": there})
-    return replace(outcome, published=there)
+    return replace(outcome, published=there, notices=(*outcome.notices, f"published: {there}"))
 
 
 def _copy(rundir: RunDir, target: _Target, data: dict[str, Any]) -> None:

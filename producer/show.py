@@ -97,10 +97,6 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
         return ExitCode.INTERRUPTED
     for notice in outcome.notices:
         say(notice)
-    if outcome.published:
-        say(f"published: {outcome.published}")
-    if outcome.unpublished:
-        say(f"error: {outcome.unpublished}")
     if as_json:
         print(json.dumps(outcome.to_json()))
     else:
