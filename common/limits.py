@@ -15,6 +15,14 @@ MAX_PATH_BYTES = 4096
 MAX_ERROR_CHARS = 300
 #: Bytes. An image file. Larger ones fail as `too_large` before they are read.
 MAX_FILE_BYTES = 2 << 30
+#: Times that a URL is tried, and seconds before the second time; twice as many before the next, each time.
+FETCH_ATTEMPTS, FETCH_BACKOFF_S = 4, 0.5
+#: Seconds. The default of MANYEYES_FETCH_TIMEOUT, for each attempt: all of them end before --image-timeout does.
+FETCH_TIMEOUT_S = 60.0
+#: Seconds for which a web server may take no connection, or say nothing, before the attempt has failed.
+CONNECT_S, SILENCE_S = 10.0, 20.0
+#: Seconds for which an owner looks at one image in between: its lease is longer.
+GLANCE_S = 4.0
 #: Seconds. The default of --image-timeout: far more than any image should take, far less than a night.
 DEFAULT_IMAGE_TIMEOUT_S = 300.0
 #: Pixels. The default of --max-pixels, checked from the header.

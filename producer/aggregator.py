@@ -44,6 +44,10 @@ class Outcome:
     notices: tuple[str, ...] = ()
     #: Formats that could not be written; `results` tries again.
     missing: tuple[str, ...] = ()
+    #: Where the outputs were copied to; None where they should not be, or could not.
+    published: str | None = None
+    #: Why they could not.
+    unpublished: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from common.datasets import display_path
+from common.datasets import display_path, glance, is_url
 from common.errors import ItemCode, ManyeyesError, ProtocolError
 from common.ledger import Ledger, OpenShard
 from common.messages import ShardId, ShardResult
@@ -129,19 +127,33 @@ class Collector:
         return collected, unreadable
 
     def _blind(self, result: ShardResult) -> bool:
-        """A machine without the shared disk must not write off one image after another."""
-        if any(record.error_code != ItemCode.NOT_FOUND for record in result.records):
-            return False
+        """A machine without the shared disk, or a bucket's credentials, must not write off one image after another.
+
+        True where its shards come another way from now on. Raises ManyeyesError where they don't.
+        """
+        codes = {record.error_code for record in result.records}
         file = self._file_of(result.shard.first)
-        if not Path(os.fsdecode(file)).is_file():
+        shown = display_path(file)
+        if ItemCode.MISSING_PACKAGE in codes:
+            text = next(r.error for r in result.records if r.error_code == ItemCode.MISSING_PACKAGE)
+            why = f"worker {result.worker} cannot read {shown}: {text} on that machine, and start its worker again"
+        elif not codes <= {ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION} or glance(file) is None:
             return False
+        elif is_url(file):
+            why = (
+                f"worker {result.worker} cannot read {shown} ({result.records[0].error_code}), which this machine can; "
+                "give that machine the same credentials and endpoint, and start its worker again, "
+                "or let images go through Redis: --transport auto"
+            )
+        else:
+            why = (
+                f"worker {result.worker} does not see {shown}, which is there; mount its disk on that machine, "
+                "readable, under the same name or with `worker start --map THERE=HERE`, "
+                "or let images go through Redis: --transport auto"
+            )
         if self.ship_instead(result.worker):
             return True
         for shard in self._ledger.open_shards():
             # Nor is anything of it collected later, when the disk is there.
             self._ledger.free(self._token, shard.shard)
-        raise ManyeyesError(
-            f"worker {result.worker} does not see {display_path(file)}, which is there; "
-            "mount its disk on that machine, under the same name or with `worker start --map THERE=HERE`, "
-            "or leave --transport path out"
-        )
+        raise ManyeyesError(why)

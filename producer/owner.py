@@ -15,6 +15,7 @@ from typing import cast
 import redis
 from kombu.exceptions import OperationalError
 
+from common.datasets import whole
 from common.detector_info import DetectorInfo
 from common.errors import FencedError, ManyeyesError
 from common.ledger import Ledger, RunState
@@ -137,7 +138,7 @@ class Owner:
 
     def _file_of(self, item: int) -> bytes:
         [path] = self._work.manifest.read(item, 1)
-        return os.path.join(os.fsencode(self._work.spec.root), path)  # noqa: PTH118 - no text
+        return whole(os.fsencode(self._work.spec.root), path)
 
     def _tell_run(self) -> None:
         self._ledger.restore({**self._work.fields, "cargo": self._carriage.place})

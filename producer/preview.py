@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.datasets import glance, is_url, whole
 from common.spec import Spec
 from producer.atomic import atomic_file
 from producer.tables import DETECTIONS_FILE, open_table, read_images
@@ -24,6 +26,8 @@ PREVIEW_FILE = "preview.jpg"
 TILES = 12
 #: Images of each twelfth of the dataset that stand in for one another where the first cannot be shown.
 _STAND_INS = 4
+#: For which images are fetched by URL: a server that has gone away must not hold up the end of a run.
+_SECONDS = 20.0
 #: Pixels. A larger picture takes seconds to decode, and says no more in a small tile.
 _MAX_PIXELS = 40_000_000
 #: More boxes than this make a tile hard to read; such images come after the others of their twelfth.
@@ -60,8 +64,9 @@ def write_preview(run_dir: Path, spec: Spec, root: bytes, destination: Path | No
     chosen = _choose(run_dir)
     boxes = _detections(run_dir, spec, {c.item for place in chosen.places for c in place})
     tiles: dict[int, Tile] = {}
+    deadline = time.monotonic() + _SECONDS
     for place in chosen.places:
-        if len(tiles) == TILES:
+        if len(tiles) == TILES or (is_url(root) and time.monotonic() > deadline):
             break
         for candidate in place:
             if tile := _tile(candidate, root, spec, boxes.get(candidate.item)):
@@ -153,7 +158,8 @@ def _tile(candidate: _Candidate, root: bytes, spec: Spec, rows: Any) -> Tile | N
     """The image, small and upright, with its boxes; None if it can no longer be read."""
     from producer import sheet
 
-    picture = sheet.load(root + b"/" + candidate.path)
+    data = glance(whole(root, candidate.path))
+    picture = None if data is None else sheet.load(data)
     if picture is None:
         return None
     boxes = [] if rows is None else rows.to_pylist()
