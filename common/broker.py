@@ -70,6 +70,12 @@ def client(url: str) -> redis.Redis:
         ) from None
 
 
+def sibling(known: redis.Redis, port: int) -> redis.Redis:
+    """A client for another server on the same host, with the same login and timeouts. Nothing connects yet."""
+    pool = known.connection_pool
+    return redis.Redis(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, "port": port}))
+
+
 def celery_app(url: str | None) -> Celery:
     """The Celery app that producers send through and workers serve. Nothing connects yet."""
     # Celery, and its command line with the last one, let these override whatever an app was built with; the URL was

@@ -59,6 +59,19 @@ MAX_ATTEMPTS = 100
 #: Results of one shard that cannot be read, after which the run stops.
 MAX_UNREADABLE = 3
 
+#: Bytes of images that an owner may have in Redis, by default, where workers don't see the files.
+SHIP_WINDOW_BYTES = 256 << 20
+#: Bytes of images in one shard then, at most, unless its one image is larger: reading them must not hold the owner up.
+SHIPMENT_BYTES = 32 << 20
+#: Bytes. Redis takes no larger value.
+MAX_CARGO_BYTES = 512 << 20
+#: Seconds for which cargo outlives its owner's last word.
+CARGO_LIFE_S = 600
+#: Images whose bytes a process asks for before their turn comes, where they come through a network.
+FETCH_AHEAD = 8
+#: Seconds for a worker to say whether it sees a file.
+SIGHT_S = 3.0
+
 #: Seconds between a worker's looks at its pool processes.
 WATCH_S = 0.25
 #: Seconds for which a process tries to commit a finished shard to a broker that does not answer.

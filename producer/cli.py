@@ -14,10 +14,21 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from common.errors import ExitCode, UsageError, line_of
-from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from producer import hubcli, show
 from producer import rundir as rundirs
-from producer.flags import AsJson, Broker, MaxFailures, OtherPriority, Output, Priority, Run
+from producer.flags import (
+    AsJson,
+    Broker,
+    MaxFailures,
+    OtherPriority,
+    OtherWay,
+    Output,
+    Priority,
+    Run,
+    ShipWindow,
+    Way,
+)
 from producer.share import priority_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -76,6 +87,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ] = DEFAULT_IMAGE_TIMEOUT_S,
     max_failures: MaxFailures = None,
     priority: Priority = str(DEFAULT_PRIORITY),
+    transport: Way = "auto",
+    ship_window: ShipWindow = SHIP_WINDOW_BYTES >> 20,
     output: Output = RUNS,
     name: Annotated[str | None, typer.Option(envvar="MANYEYES_NAME", help="A name for people.")] = None,
     formats: Annotated[
@@ -116,6 +129,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     from producer.options import DetectionChoices, absolute_detector
     from producer.submit import Request
     from producer.submit import submit as run
+    from producer.transport import Transport
 
     for option in ("head", "labels", "concurrency"):
         if broker is not None and _typed(ctx, option):
@@ -131,6 +145,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         shard_size=show.shard_size_of(shard_size),
         max_failures=max_failures,
         priority=priority_of(priority),
+        transport=Transport.parse(transport, ship_window),
     )
     raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
 
@@ -142,13 +157,15 @@ def _typed(ctx: typer.Context, option: str) -> bool:
 
 
 @cli.command(epilog="Examples:  producer resume latest\n\nproducer resume latest --retry-failed")
-def resume(
+def resume(  # noqa: PLR0913, PLR0917 - each is one option
     run: Run = "latest",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", envvar="MANYEYES_RETRY_FAILED", help="Look at failed images once more.")
     ] = False,
     max_failures: MaxFailures = None,
     priority: OtherPriority = None,
+    transport: OtherWay = None,
+    ship_window: ShipWindow = SHIP_WINDOW_BYTES >> 20,
     output: Output = RUNS,
     broker: Broker = None,
     as_json: AsJson = False,
@@ -156,8 +173,14 @@ def resume(
     """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
     from producer.resume import Again
     from producer.resume import resume as go_on
+    from producer.transport import Transport
 
-    again = Again(retry_failed, max_failures, None if priority is None else priority_of(priority))
+    again = Again(
+        retry_failed,
+        max_failures,
+        None if priority is None else priority_of(priority),
+        None if transport is None else Transport.parse(transport, ship_window),
+    )
     rundir = rundirs.find(output, run)
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))
 

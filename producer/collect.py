@@ -89,9 +89,11 @@ class Collector:
         self._token = token
         self._journal = journal
         self._tally = tally
+        #: Told of a worker that does not see a file that is there; whether its shards come another way now.
+        self.ship_instead: Callable[[str], bool] = lambda worker: False
 
     def collect(self, ids: list[ShardId]) -> tuple[list[Collected], list[OpenShard]]:
-        """(those that are on disk now, those whose result cannot be read and must be made again).
+        """(those that are on disk now, those whose result is of no use and must be made again).
 
         Raises ManyeyesError where a worker does not see the dataset, FencedError.
         """
@@ -110,7 +112,9 @@ class Collector:
                 log.warning("shard %s: %s; it is done again", shard.shard, error)
                 unreadable.append(shard)
                 continue
-            self._check_sight(result)
+            if self._blind(result):
+                unreadable.append(shard)
+                continue
             collected.append(Collected(shard, result))
             payloads.append(payload)
         if collected:
@@ -124,17 +128,20 @@ class Collector:
             self._ledger.free(self._token, done.shard.shard)
         return collected, unreadable
 
-    def _check_sight(self, result: ShardResult) -> None:
+    def _blind(self, result: ShardResult) -> bool:
         """A machine without the shared disk must not write off one image after another."""
         if any(record.error_code != ItemCode.NOT_FOUND for record in result.records):
-            return
+            return False
         file = self._file_of(result.shard.first)
         if not Path(os.fsdecode(file)).is_file():
-            return
+            return False
+        if self.ship_instead(result.worker):
+            return True
         for shard in self._ledger.open_shards():
             # Nor is anything of it collected later, when the disk is there.
             self._ledger.free(self._token, shard.shard)
         raise ManyeyesError(
             f"worker {result.worker} does not see {display_path(file)}, which is there; "
-            "mount its disk on that machine, under the same name or with `worker start --map THERE=HERE`"
+            "mount its disk on that machine, under the same name or with `worker start --map THERE=HERE`, "
+            "or leave --transport path out"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +13,7 @@ from common.ledger import Ledger, OpenShard
 from common.limits import MAX_SHARD_BYTES
 from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items
 from common.spec import Spec
+from producer.carriage import Carriage
 from producer.journal import Journal
 from producer.manifest import Manifest
 from producer.window import Window
@@ -35,10 +38,17 @@ class Dispatcher:
     """Opens shards and sends them. What is in flight is known here; what is done, in the journal."""
 
     def __init__(
-        self, target: Target, manifest: Manifest, journal: Journal, image_s: float, shard_size: int | None
+        self,
+        target: Target,
+        manifest: Manifest,
+        journal: Journal,
+        carriage: Carriage,
+        image_s: float,
+        shard_size: int | None,
     ) -> None:
         self._target = target
         self._manifest = manifest
+        self._carriage = carriage
         #: Seconds an image in one process: what warm-up measured, then what is seen.
         self._image_s = max(image_s, 1e-4)
         self._shard_size = shard_size
@@ -63,8 +73,11 @@ class Dispatcher:
         self._sent.add(shard.first, shard.count)
         self._note(shard)
 
-    def fill(self, processes: int) -> None:
-        """Send shards until this run's share of the window is full, or nothing durable is left."""
+    def fill(self, processes: int, until: float = math.inf) -> bool:
+        """Send shards until this run's share of the window is full, nothing durable is left, or it is `until`.
+
+        That is by the monotonic clock; False where it was the time: there is more to send at once.
+        """
         processes = max(processes, 1)
         window = Window.of(processes, self._image_s, self._seen, self.share)
         in_flight_s = sum(self.in_flight.values())
@@ -72,8 +85,15 @@ class Dispatcher:
         while (shard := self._next(window, processes)) is not None:
             if not window.takes(shard.count * self._image_s, in_flight_s, len(self.in_flight)):
                 self.hungry = True
-                return
-            in_flight_s += self._open(shard)
+                return True
+            opened = self._open(shard, processes)
+            if opened is None:
+                self.hungry = True
+                return True
+            in_flight_s += self.in_flight[opened]
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def _next(self, window: Window, processes: int) -> ShardId | None:
         """Of the first durable items that are neither done nor in flight."""
@@ -93,19 +113,22 @@ class Dispatcher:
             size = min(size, (self._manifest.items - self._sent.count) // (4 * processes))
         return max(1, size)
 
-    def _open(self, shard: ShardId) -> float:
-        """Returns the seconds of work in it."""
+    def _open(self, shard: ShardId, processes: int) -> ShardId | None:
+        """What of it is sent; None where its images' bytes have no room in Redis just now."""
         paths = self._manifest.read(shard.first, shard.count)
         packed = pack_items(paths)
         while len(packed) > MAX_SHARD_BYTES and len(paths) > 1:
             paths = paths[: len(paths) // 2]
             packed = pack_items(paths)
-        shard = ShardId(shard.generation, shard.first, len(paths))
+        count = self._carriage.load(shard.first, paths, processes)
+        if count == 0:
+            return None
+        shard = ShardId(shard.generation, shard.first, count)
         # Known before it is open: should the broker be lost in between, it counts as lost, and is opened again.
         self._sent.add(shard.first, shard.count)
         self._note(shard)
         self.open_again(shard)
-        return self.in_flight[shard]
+        return shard
 
     def _note(self, shard: ShardId) -> None:
         self.in_flight.setdefault(shard, shard.count * self._image_s)
@@ -138,12 +161,25 @@ class Dispatcher:
             self.send(part, 1)
         return True
 
+    def load_again(self, shard: ShardId) -> bool:
+        """An open shard's bytes are missing in Redis. False where they have no room just now, or are too many."""
+        loaded = self._carriage.load_again(shard.first, self.paths(shard))
+        if 0 < loaded < shard.count:
+            first, rest = shard.first + loaded, shard.count - loaded
+            self.split(shard, (ShardId(shard.generation, shard.first, loaded), ShardId(shard.generation, first, rest)))
+        return loaded == shard.count
+
+    def gone(self, shard: ShardId) -> None:
+        """Nothing of a shard is needed any more: its rows are on disk."""
+        self.in_flight.pop(shard, None)
+        self._carriage.unload(shard.first, shard.count)
+
     def paths(self, shard: ShardId) -> list[bytes]:
         return self._manifest.read(shard.first, shard.count)
 
     def collected(self, shard: OpenShard, image_s: float) -> None:
         """A shard's rows are on disk; its speed decides the next sizes."""
-        self.in_flight.pop(shard.shard, None)
+        self.gone(shard.shard)
         if image_s == 0:
             return  # an image that was given up: nobody's speed
         image_s, self._seen = max(image_s, 1e-4), True

@@ -33,6 +33,30 @@ Priority = Annotated[
         help="Weight among runs on the same workers, 1 to 100: 3 beside 1 gets three quarters of their time.",
     ),
 ]
+Way = Annotated[
+    str,
+    typer.Option(
+        "--transport",
+        envvar="MANYEYES_TRANSPORT",
+        metavar="auto|path|redis|url",
+        help="How images reach workers: files that they see (path), through Redis, or auto: as they say what they see.",
+    ),
+]
+OtherWay = Annotated[
+    str | None,
+    typer.Option(
+        "--transport",
+        envvar="MANYEYES_TRANSPORT",
+        metavar="auto|path|redis|url",
+        help="Another way for images to reach workers. (default: as before)",
+    ),
+]
+ShipWindow = Annotated[
+    int,
+    typer.Option(
+        envvar="MANYEYES_SHIP_WINDOW", metavar="MB", min=1, help="Megabytes of images that may be in Redis at a time."
+    ),
+]
 OtherPriority = Annotated[
     str | None,
     typer.Option(

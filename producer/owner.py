@@ -16,11 +16,12 @@ import redis
 from kombu.exceptions import OperationalError
 
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, FencedError, ManyeyesError
+from common.errors import FencedError, ManyeyesError
 from common.ledger import Ledger, RunState
 from common.limits import LEASE_LIFE_S, MAX_UNREADABLE
 from common.messages import ShardId
 from common.spec import Spec
+from producer.carriage import Carriage
 from producer.collect import Collector, Tally
 from producer.crew import Connection, Crew
 from producer.dispatch import Dispatcher, Target
@@ -33,6 +34,7 @@ from producer.reconcile import Reconciler, Why
 from producer.remedy import Remedy
 from producer.rundir import RunDir
 from producer.share import Share
+from producer.transport import Transport, Way
 from producer.unrest import Unrest
 
 log = logging.getLogger(__name__)
@@ -40,10 +42,12 @@ log = logging.getLogger(__name__)
 #: Seconds between looks at heartbeats, the lease and what is overdue; and the longest wait for a result.
 TICK_S = 1.0
 _WAIT_S = 0.5
-#: Seconds for which a broker may be gone before the owner gives up, resumable.
-BROKER_PATIENCE_S = 120
+#: The same while there is more to send, or nothing is out yet.
+_SHORT_WAIT_S = 0.05
 #: Seconds after which a committed shard that nobody told us of is collected all the same.
 _FORGOTTEN_S = 5.0
+#: Seconds for which shards are sent before results are looked at again.
+_FILL_S = 0.5
 #: Seconds in which an interrupted owner tells the broker.
 _FAREWELL_S = 2.0
 
@@ -65,6 +69,9 @@ class Work:
     fields: dict[str, str]
     max_failures: MaxFailures | None
     priority: int
+    #: What the user said of how images reach workers, and how they do, to begin with.
+    transport: Transport
+    way: Way
     #: Options with which one image of this run can be looked at again.
     options: str
     #: The workers are this run's own.
@@ -94,7 +101,6 @@ class Owner:
         self._listing = Listing(work.manifest, work.listing, work.counts)
         self._begun = time.monotonic()
         self._unrest = Unrest()
-        self._trouble_since: float | None = None
         self._unreadable: Counter[ShardId] = Counter()
         #: How often which evidence made a shard be sent again.
         self.sent_again: Counter[Why] = Counter()
@@ -106,6 +112,7 @@ class Owner:
         self._pace = Pace()
         self._token = self._patient_lease()
         work.rundir.write_token(self._token)
+        self._carriage = Carriage(self._ledger, os.fsencode(work.spec.root), work.transport, work.way)
         self._take_over()
 
     def _take_over(self) -> None:
@@ -115,7 +122,10 @@ class Owner:
         self._tell_run()
         target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options)
         self.collector = Collector(self._ledger, self._token, work.journal, self.tally, self._file_of)
-        self.dispatcher = Dispatcher(target, work.manifest, work.journal, self._image_s, work.shard_size)
+        self.collector.ship_instead = self._carriage.ship_instead
+        self.dispatcher = Dispatcher(
+            target, work.manifest, work.journal, self._carriage, self._image_s, work.shard_size
+        )
         self._remedy = Remedy(target, self.dispatcher, self.crew, self.sent_again)
         for shard in self._ledger.open_shards():
             if shard.shard.generation == work.journal.generation:
@@ -128,7 +138,7 @@ class Owner:
         return os.path.join(os.fsencode(self._work.spec.root), path)  # noqa: PTH118 - no text
 
     def _tell_run(self) -> None:
-        self._ledger.restore(self._work.fields)
+        self._ledger.restore({**self._work.fields, "cargo": self._carriage.place})
         self._ledger.set_state(self._state)
 
     @property
@@ -162,15 +172,16 @@ class Owner:
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_S
                         end = self._tick()
-                        self._trouble_since = None
-                    if not self._paused:
-                        self.dispatcher.fill(len(self.crew.processes))
-                    self._collect(self._ledger.wait_committed(_WAIT_S if self.dispatcher.in_flight else 0.05))
+                        self._unrest.over()
+                    full = self._paused or self.dispatcher.fill(len(self.crew.processes), time.monotonic() + _FILL_S)
+                    wait = _WAIT_S if full and self.dispatcher.in_flight else _SHORT_WAIT_S
+                    self._collect(self._ledger.wait_committed(wait))
                 except FencedError:
                     # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
                     self._ledger.lease(self._token)
             except (redis.RedisError, OperationalError) as error:
-                self._outwait(error)
+                self._unrest.outwait(error)
+                self._check()
                 # First of all see whether it is the same server that is back.
                 next_tick = 0.0
         state = end or (RunState.STOPPED if self._too_many_failed() else RunState.DONE)
@@ -178,18 +189,8 @@ class Owner:
         self._report(self.progress(state))
         self._share.leave()
         self._ledger.close(self._token, state)
+        self._carriage.end()
         return state
-
-    def _outwait(self, error: Exception) -> None:
-        """Wait a little for a broker that is gone, loading or full; what it has forgotten by then is opened again."""
-        now = time.monotonic()
-        if self._trouble_since is None:
-            self._trouble_since = now
-            log.warning("the broker does not do its work (%s); waiting up to %d s", error, BROKER_PATIENCE_S)
-        if now - self._trouble_since >= BROKER_PATIENCE_S:
-            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {error}") from None
-        self._check()
-        time.sleep(_WAIT_S)
 
     def let_go(self) -> None:
         """An interrupted owner lets go at once, so that `resume` need not wait for the lease to run out.
@@ -225,6 +226,8 @@ class Owner:
                     f"shard {shard.shard}: no result of {MAX_UNREADABLE} can be read; are all workers ours?"
                 )
             self._ledger.free(self._token, shard.shard)
+            # Read anew too: that a file was not there may hold no longer.
+            self._carriage.unload(shard.shard.first, shard.shard.count)
             self.dispatcher.open_again(shard.shard)
         if collected and self.first_result_s is None:
             self.first_result_s = time.monotonic() - self._begun
@@ -239,6 +242,7 @@ class Owner:
             self._take_over()
             lost = True
         self._ledger.lease(self._token)
+        self._carriage.keep()
         if not self._ledger.knows_run():
             log.warning("the broker has forgotten the run; it is told again")
             self._tell_run()
@@ -293,7 +297,7 @@ class Owner:
         """Shards in flight of which Redis knows nothing: it was flushed, or the answer to an opening was lost."""
         for shard in sorted(self.dispatcher.in_flight.keys() - known):
             if self._work.journal.done.covers(shard.first, shard.count):
-                del self.dispatcher.in_flight[shard]
+                self.dispatcher.gone(shard)
             else:
                 log.warning("shard %s is lost in the broker; it is opened again", shard)
                 self.dispatcher.open_again(shard)

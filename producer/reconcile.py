@@ -20,6 +20,8 @@ class Why(StrEnum):
     LOST = "lost"
     #: Its worker, or just its process, was told to end, and gave it back.
     HANDED_BACK = "handed_back"
+    #: The bytes of its items were not in Redis.
+    NOT_LOADED = "not_loaded"
     #: Its process lives and is at something else.
     DROPPED = "dropped"
     #: Nobody took it, though its turn is long over.
@@ -34,6 +36,10 @@ class Overdue:
 
     shard: OpenShard
     why: Why
+
+
+#: What a worker says of a claim whose process goes on.
+_NO_DEATH = {Fate.HANDED_BACK: Why.HANDED_BACK, Fate.NOT_LOADED: Why.NOT_LOADED}
 
 
 class Reconciler:
@@ -98,7 +104,7 @@ def _claim_failed(shard: OpenShard, live: Mapping[str, str | None], now: float) 
     if shard.claimed_by is None or shard.claimed is None:
         return None
     if shard.fate is not None:
-        return Why.HANDED_BACK if shard.fate is Fate.HANDED_BACK else Why.DIED
+        return _NO_DEATH.get(shard.fate, Why.DIED)
     if shard.claimed_by not in live:
         return Why.LOST
     # Every heartbeat that lives is younger than so old a claim, so it cannot be from before it.

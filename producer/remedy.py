@@ -50,6 +50,8 @@ class Remedy:
             return
         # A process that an operator killed in between says nothing of the image.
         killer = shard.fate if shard.fate in _CODES else None
+        if why is Why.NOT_LOADED and not self._dispatcher.load_again(shard.shard):
+            return  # it waits for room, or goes on in parts
         sent = self._ledger.resend(self._target.token, shard, why, killer)
         if sent is None:
             return
@@ -101,5 +103,6 @@ def _because(shard: OpenShard, why: Why) -> str:
         Why.HANDED_BACK: "its worker gave it back",
         Why.DROPPED: f"the process {shard.claimed_by} that had it is at something else",
         Why.UNCLAIMED: "nobody has taken it",
+        Why.NOT_LOADED: "its images' bytes were not in Redis",
         Why.CLOCK: "the broker's clock jumped",
     }[why]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
 from producer.rundir import RunDir
 from producer.session import RunInterrupted, Session, Talk, orderly, preload
+from producer.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Again:
     max_failures: str | None = None
     #: Another weight among runs than before.
     priority: int | None = None
+    #: Images are to reach workers in another way than before.
+    transport: Transport | None = None
 
 
 def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> Outcome:
@@ -34,6 +38,8 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
     MaxFailures.parse(again.max_failures)
     data, spec = rundir.read(), rundir.spec()
     state = RunState(data["state"])
+    if again.transport is not None:
+        again.transport.check(os.fsencode(spec.root))
     if state is RunState.CANCELLED:
         from producer.verify import verify  # pyarrow: other commands need not wait for it
 
@@ -75,6 +81,8 @@ def _reopen(rundir: RunDir, again: Again) -> None:
         data["max_failures"] = again.max_failures
     if again.priority is not None:
         data["priority"] = again.priority
+    if again.transport is not None:
+        data["transport"] = again.transport.to_json()
     rundir.ask_to_pause(False)
     rundir.write({**data, "state": RunState.SUBMITTING})
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from itertools import islice
 from typing import Any, cast
@@ -33,6 +33,7 @@ from producer.owner import Owner, Work
 from producer.progress import Progress
 from producer.rundir import RunDir
 from producer.timings import ProcessFacts, RunFacts
+from producer.transport import ASKED, Transport, Way, choose
 
 Report = Callable[[Progress], None]
 #: Prints one line for the user, off the standard output.
@@ -96,6 +97,7 @@ class Session:
 
     def _work(self, data: dict[str, Any], manifest: Manifest, journal: Journal, dataset: Dataset | None) -> Work:
         listing = None if manifest.complete or dataset is None else _listing(dataset, self.spec)
+        transport = Transport.of(data)
         return Work(
             rundir=self.rundir,
             spec=self.spec,
@@ -107,9 +109,25 @@ class Session:
             fields=fields_of(self.rundir, self.spec),
             max_failures=MaxFailures.parse(data["max_failures"]),
             priority=data.get("priority", DEFAULT_PRIORITY),
+            transport=transport,
+            way=self._way(transport, manifest, dataset),
             options=_options(data["launch"], self.spec),
             embedded=data["embedded"],
         )
+
+    def _way(self, transport: Transport, manifest: Manifest, dataset: Dataset | None) -> Way:
+        """How images reach the workers that are there. Local ones see what we see."""
+        if self.cluster.local is not None and transport.way is Way.AUTO:
+            transport = replace(transport, way=Way.PATH)
+        if manifest.items or dataset is None:
+            first = manifest.read(0, min(ASKED, manifest.items))
+        else:
+            first = [item.path for item in islice(dataset.items(), ASKED)]
+        root = os.fsencode(self.spec.root)
+        chosen = choose(transport, self.cluster.connection, self.spec.queue, root, first)
+        if chosen.why:
+            self.talk.say(f"note: {chosen.why} cannot read the images: they go through Redis (--transport redis)")
+        return chosen.way
 
     def _run(self, owner: Owner) -> RunState:
         """Every error says that nothing is lost, and how to go on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from producer.max_failures import MaxFailures
 from producer.options import DetectionChoices, build_spec, check_detector_text
 from producer.rundir import RunDir
 from producer.session import RunInterrupted, Session, Talk, fields_of, orderly, preload
+from producer.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Request:
     shard_size: int | None = None
     max_failures: str | None = None
     priority: int = DEFAULT_PRIORITY
+    transport: Transport = field(default_factory=Transport)
 
 
 def submit(request: Request, talk: Talk) -> Outcome:
@@ -50,6 +52,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
     if request.outputs.truth is not None:
         check_truth(Path(request.outputs.truth))
     dataset = open_dataset(request.datasets)
+    request.transport.check(dataset.root)
     rundir = rundirs.create(request.output, rundirs.new_run_id())
     dataset = dataset.keep_stdin(rundir.path / "stdin.list")
     try:
@@ -92,6 +95,7 @@ def _facts(request: Request, detector: DetectorInfo) -> dict[str, Any]:
         "shard_size": request.shard_size,
         "max_failures": request.max_failures,
         "priority": request.priority,
+        "transport": request.transport.to_json(),
         #: Grows with every --retry-failed.
         "generation": 0,
         "outputs": {"formats": list(request.outputs.formats), "truth": request.outputs.truth},

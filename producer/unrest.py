@@ -1,11 +1,18 @@
-"""An owner's looks at its broker in; whether clocks and heartbeats can be believed just now, out."""
+"""An owner's looks at its broker in; how long it may be away, and whether its clock and heartbeats count, out."""
 
 from __future__ import annotations
 
+import logging
 import time
 
+from common.errors import BrokerError
 from common.limits import HEARTBEAT_LIFE_S
 
+log = logging.getLogger(__name__)
+
+#: Seconds for which a broker may be gone before the owner gives up, resumable; and between looks for its return.
+BROKER_PATIENCE_S = 120
+_AGAIN_S = 0.5
 #: Seconds that the broker's clock may be off from one look to the next, and that two looks may be apart.
 _JUMP_S = 5.0
 #: Seconds for which heartbeats prove no death after the broker was away or lost what it knew: all must come back first.
@@ -18,8 +25,23 @@ class Unrest:
     def __init__(self) -> None:
         self._last_look = time.monotonic()
         self._shaken_until = 0.0
+        self._away_since: float | None = None
         #: The broker's clock less our monotonic one.
         self._clock: float | None = None
+
+    def outwait(self, error: Exception) -> None:
+        """Wait a little for a broker that is gone, loading or full. Raises BrokerError when it was so for too long."""
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            log.warning("the broker does not do its work (%s); waiting up to %d s", error, BROKER_PATIENCE_S)
+        if now - self._away_since >= BROKER_PATIENCE_S:
+            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {error}") from None
+        time.sleep(_AGAIN_S)
+
+    def over(self) -> None:
+        """The broker does its work."""
+        self._away_since = None
 
     def looked(self, lost: bool) -> None:
         """Once a second, while all is well. `lost`: the broker has forgotten what it knew."""

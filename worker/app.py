@@ -19,6 +19,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from billiard.process import current_process
 from celery import Celery, signals
+from celery.worker.control import inspect_command
 from kombu import Queue
 
 from common.broker import celery_app, connect
@@ -27,6 +28,7 @@ from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, U
 from common.limits import BROKER_START_S
 from common.messages import DETECT_TASK, ShardMessage
 from common.settings import Settings
+from common.sight import SIGHT_COMMAND
 
 log = logging.getLogger("manyeyes.worker")
 
@@ -54,6 +56,19 @@ def detect(**kwargs: Any) -> None:
     except ProtocolError as error:
         # Refused, not retried: sending it again cannot make it right.
         log.error("refused: %s", error)
+
+
+@inspect_command(name=SIGHT_COMMAND, args=[("root", str), ("paths", list), ("cargo", str)])
+def _sight(state: Any, root: str, paths: list[str], cargo: str) -> dict[str, Any]:
+    """In the parent, for a producer that asks whether this machine sees its files."""
+    from worker import sight
+    from worker.roots import Roots
+
+    client = _client()
+    try:
+        return sight.answer(client, Roots.parse(settings.map), root, paths, cargo).to_json()
+    finally:
+        client.close()
 
 
 @signals.celeryd_init.connect

@@ -39,8 +39,8 @@ def look_at(
 ) -> tuple[tuple[ItemRecord, ...], DetectionArray]:
     """One record per path, and all detections with `row` counting the paths.
 
-    `before(row)` is called before each image; it may raise Interrupted. Nothing else is raised: an image that
-    cannot be looked at is a record with a code.
+    `before(row)` is called before each image; it may raise Interrupted. Nothing else is raised but what `job.fetch`
+    raises beside ItemError: an image that cannot be looked at is a record with a code.
     """
     records: list[ItemRecord] = []
     found: list[DetectionArray] = []

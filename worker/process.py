@@ -14,7 +14,8 @@ import cv2
 import psutil
 import redis
 
-from common import datasets, presence
+from common import presence
+from common.cargo import NotLoaded
 from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
 from common.ledger import Fate, Ledger
@@ -26,6 +27,7 @@ from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
 from worker.recorder import Slot
 from worker.roots import Roots
+from worker.sources import Shard, Sources
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ class PoolProcess:
 
     def __init__(self, client: redis.Redis, detectors: list[Detector], worker: str, slot: Slot, roots: Roots) -> None:
         self.client = client
-        self._roots = roots
+        self._sources = Sources(client, roots, slot)
         self._slot = slot
         self.worker = worker
         self.pid = os.getpid()
@@ -115,10 +117,11 @@ class PoolProcess:
         paths = unpack_items(claim.items)
         if len(paths) != message.shard.count:
             raise ProtocolError(f"shard {message.shard} of {message.run} holds {len(paths)} items")
-        job = self._job(spec)
+        shard = Shard(message, os.fsencode(spec.root), paths, claim.cargo)
         self._slot.shard(message.run, str(message.shard), message.attempt, spec.image_timeout)
         try:
-            records, detections = pipeline.look_at(paths, job, self._watch(message))
+            with self._sources.open(shard) as fetch:
+                records, detections = pipeline.look_at(paths, self._job(spec, fetch), self._watch(message))
             self._slot.between()
             busy_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
             self._note_speed(Speed(spec.queue, round(busy_s * 1000 / len(paths), 3)))
@@ -127,6 +130,9 @@ class PoolProcess:
         except pipeline.Interrupted as why:
             if self._slot.ending:
                 ledger.report(message.shard, message.attempt, self.name, Fate.HANDED_BACK)
+            return f"given up: {why}"
+        except NotLoaded as why:
+            ledger.report(message.shard, message.attempt, self.name, Fate.NOT_LOADED)
             return f"given up: {why}"
         except SystemExit:
             # So billiard brings a TERM: no image is to blame. The worker's parent gives the shard back.
@@ -204,16 +210,15 @@ class PoolProcess:
             self._spec = _KnownSpec(digest, spec)
         return self._spec.spec
 
-    def _job(self, spec: Spec) -> pipeline.Job:
+    def _job(self, spec: Spec, fetch: pipeline.Fetch) -> pipeline.Job:
         detector = self._by_queue.get(spec.queue)
         if detector is None:
             raise ProtocolError(f"this worker does not serve {spec.queue}; it serves {', '.join(self._by_queue)}")
-        root = os.fsencode(spec.root)
         return pipeline.Job(
             detector=detector,
             options=DetectOptions(iou=spec.iou, floor=spec.floor, imgsz=spec.imgsz),
             max_pixels=spec.max_pixels,
-            fetch=lambda path: datasets.fetch(*self._roots.find(root, path)),
+            fetch=fetch,
         )
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "ListingCounts",
     "display_path",
     "fetch",
+    "is_url",
     "open_dataset",
     "pack_path",
     "unpack_path",
@@ -47,6 +48,11 @@ __all__ = [
 
 #: What stands for a list that comes by standard input.
 STDIN = "-"
+
+
+def is_url(root: bytes) -> bool:
+    """Whether a dataset's root is no folder, but a URL."""
+    return b"://" in root
 
 
 class Dataset:

@@ -39,6 +39,8 @@ class Fate(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     #: The worker was told to end, and gives it back.
     HANDED_BACK = "handed_back"
+    #: The bytes of its items are not where they should be.
+    NOT_LOADED = "not_loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,11 @@ class OpenShard:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim: the packed items, or why there are none."""
+    """The answer to a claim: the packed items and where their bytes are (see common.cargo), or why there are none."""
 
     status: str
     items: bytes | None = None
+    cargo: str = ""
 
 
 #: Fields of a shard in Redis, in the order of OpenShard's.
@@ -228,7 +231,10 @@ class Ledger:
     def claim(self, message: ShardMessage, process: str) -> Claim:
         keys = [self.run_key, self._shard_key(message.shard)]
         status, *rest = self._call("claim", keys, [message.attempt, process, message.spec_digest])
-        return Claim(status.decode(), *rest)
+        if not rest:
+            return Claim(status.decode())
+        items, cargo = rest
+        return Claim(status.decode(), items, cargo.decode())
 
     def report(self, shard: ShardId, attempt: int, process: str, fate: Fate, item: int | None = None) -> bool:
         """Say of a process's claim that it will bring no result. False where the claim is no longer its own."""

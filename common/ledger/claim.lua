@@ -1,6 +1,6 @@
 -- A process takes a shard's current attempt. KEYS: run, shard. ARGV: attempt, process, spec digest.
--- Returns {'ok', items} or {why not}.
-local state, digest = unpack(redis.call('HMGET', KEYS[1], 'state', 'spec_digest'))
+-- Returns {'ok', items, where the items' bytes are} or {why not}.
+local state, digest, cargo = unpack(redis.call('HMGET', KEYS[1], 'state', 'spec_digest', 'cargo'))
 if not state then return {'closed'} end
 if state ~= 'running' and state ~= 'submitting' then return {state} end
 if digest ~= ARGV[3] then return {'spec'} end
@@ -12,4 +12,4 @@ if attempt ~= ARGV[1] then return {'stale'} end
 if by and by ~= ARGV[2] then return {'claimed'} end
 local t = redis.call('TIME')
 redis.call('HSET', KEYS[2], 'by', ARGV[2], 'claimed', t[1] + t[2] / 1e6)
-return {'ok', items}
+return {'ok', items, cargo or ''}

@@ -16,6 +16,7 @@ from common.limits import MAX_DEATHS
 from common.messages import ItemRecord, ShardId, ShardMessage, ShardResult
 from common.presence import Beat, WorkerBeat
 from common.spec import Spec
+from producer.carriage import Carriage
 from producer.collect import Collector, Tally
 from producer.crew import Connection, Crew
 from producer.dispatch import Dispatcher, Target
@@ -23,6 +24,7 @@ from producer.journal import Journal
 from producer.manifest import Manifest
 from producer.reconcile import Overdue, Reconciler, Why
 from producer.remedy import Remedy
+from producer.transport import Transport, Way
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-1234"
 ONE = ShardId(0, 0, 1)
@@ -71,7 +73,8 @@ class Bench:
         token = ledger.lease(None)
         target = Target(app, ledger, token, SPEC, "--detector hog")
         self.crew = Crew(Connection(client, app), QUEUE, RUN, embedded=False)
-        dispatcher = Dispatcher(target, manifest, Journal(folder / "j"), 0.1, None)
+        carriage = Carriage(ledger, b"/", Transport(), Way.PATH)
+        dispatcher = Dispatcher(target, manifest, Journal(folder / "j"), carriage, 0.1, None)
         dispatcher.fill(1)
         self.remedy = Remedy(target, dispatcher, self.crew, Counter())
 

@@ -1,0 +1,43 @@
+"""Files in; what this machine sees of them out: what a producer asks workers, before images take their way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from common.datasets import fetch
+from common.errors import ItemError
+
+#: Celery's remote control carries the question, past whatever waits in the queues.
+SIGHT_COMMAND = "sight"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One machine's answer."""
+
+    #: SHA-256 of each file, in hexadecimal; None for one that cannot be read.
+    seen: tuple[str | None, ...]
+    #: Whether it reaches the server through which bytes would come, if it was asked about one.
+    cargo: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Sight:
+        return cls(tuple(data["seen"]), bool(data["cargo"]))
+
+
+def look(files: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, ...]:
+    """Of files by root and path."""
+    return tuple(_digest(root, path) for root, path in files)
+
+
+def _digest(root: bytes, path: bytes) -> str | None:
+    try:
+        return hashlib.sha256(fetch(root, path)).hexdigest()
+    except ItemError:
+        return None

@@ -1,0 +1,85 @@
+"""A claimed shard in; where its items' bytes come from out: the disk, a URL, or the owner by way of Redis."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import redis
+
+from common import datasets
+from common.cargo import NOWHERE, Cargo, NotLoaded, server_of
+from common.limits import COMMIT_PATIENCE_S, FETCH_AHEAD, HEARTBEAT_S
+from common.messages import ShardMessage
+from worker.ahead import ahead
+from worker.pipeline import Fetch
+from worker.recorder import Slot
+from worker.roots import Roots
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What a claim says of the shard's items."""
+
+    message: ShardMessage
+    root: bytes
+    paths: Sequence[bytes]
+    #: See common.cargo.
+    cargo: str
+
+
+class Sources:
+    """What one pool process reads from. Its threads begin with the first shard that comes through a network."""
+
+    def __init__(self, broker: redis.Redis, roots: Roots, slot: Slot) -> None:
+        self._broker = broker
+        self._roots = roots
+        self._slot = slot
+        self._threads = ThreadPoolExecutor(FETCH_AHEAD, "fetch")
+        self._servers: dict[str, redis.Redis] = {}
+
+    @contextmanager
+    def open(self, shard: Shard) -> Iterator[Fetch]:
+        """Fetches the shard's items in their order. Raises ItemError and NotLoaded."""
+        if shard.cargo != NOWHERE:
+            one = self._from_cargo(shard)
+        elif datasets.is_url(shard.root):
+            one = lambda row: datasets.fetch(shard.root, shard.paths[row])  # noqa: E731
+        else:
+            yield lambda path: datasets.fetch(*self._roots.find(shard.root, path))
+            return
+        with ahead(self._threads, one, len(shard.paths)) as found:
+            numbers = iter(range(shard.message.shard.first, shard.message.shard.first + len(shard.paths)))
+
+            def fetch(_: bytes) -> bytes:
+                # What is slow now is the network, which has bounds of its own: no image is to blame.
+                self._slot.between()
+                try:
+                    return found.next()
+                finally:
+                    self._slot.item(next(numbers))
+
+            yield fetch
+
+    def _from_cargo(self, shard: Shard) -> Callable[[int], bytes]:
+        server = self._servers.setdefault(shard.cargo, server_of(self._broker, shard.cargo))
+        cargo, first = Cargo(server, shard.message.run), shard.message.shard.first
+        return lambda row: self._patiently(cargo, first + row)
+
+    def _patiently(self, cargo: Cargo, item: int) -> bytes:
+        """A server that is gone for a while is waited for."""
+        deadline = time.monotonic() + COMMIT_PATIENCE_S
+        while True:
+            try:
+                return cargo.fetch(item)
+            except redis.RedisError as error:
+                if time.monotonic() >= deadline or self._slot.ending:
+                    raise NotLoaded(f"the images' bytes cannot be had: {error}") from None
+                log.warning("item %d waits for its bytes: %s", item, error)
+                time.sleep(HEARTBEAT_S / 2)
