@@ -145,8 +145,8 @@ def _spread(numbers: list[float], digits: int) -> str:
 
 
 def latency(  # noqa: PLR0913, PLR0917 - each is one option of the command line
-    images: Annotated[int, typer.Option(min=1, help="Images of a run.")] = 3000,
-    pace: Annotated[float, typer.Option(min=0, help="Seconds that one image takes.")] = 0.02,
+    images: Annotated[int, typer.Option(min=1, help="Images of a run.")] = 1200,
+    pace: Annotated[float, typer.Option(min=0, help="Seconds that one image takes.")] = 0.1,
     processes: Annotated[int, typer.Option(min=1, help="Pool processes on each of the two hosts.")] = 2,
     round_trip: Annotated[list[float] | None, typer.Option(help="Milliseconds; repeatable. (default: 2 and 20)")] = None,
     transport: Annotated[list[str] | None, typer.Option(help="Repeatable. (default: path and redis)")] = None,
