@@ -18,28 +18,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, measure, pictures
+from benchmarks import clusters, machine, measure, pictures
 from chaos import pictures as drawn
 from chaos import plugin
 from chaos.poisonable import NAME
-from common import presence
-from common.broker import connect
 from common.errors import ExitCode, ManyeyesError
-from common.limits import HEARTBEAT_LIFE_S
-from producer import valkey
 
 #: Distinct images; the runs go through links to them.
 _DRAWN = 500
-#: Seconds for a worker to load, or a run to get going.
-_START_S = 60.0
-_LOOK_S = 0.05
 
 console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
@@ -111,7 +103,7 @@ class Large:
     def flow(self, seconds: float) -> None:
         """Wait until it has had results for that long: its shards have their full size, its window is full."""
         begun = self.progress()["stored"]
-        _wait_for(lambda: self.progress()["stored"] > begun, "the large run's results")
+        clusters.wait_for(lambda: self.progress()["stored"] > begun, "the large run's results")
         time.sleep(seconds)
 
     def end(self) -> None:
@@ -121,7 +113,7 @@ class Large:
 
     def _next_look(self) -> dict[str, Any]:
         last = self.progress()["at"]
-        _wait_for(lambda: self.progress()["at"] > last, "the large run's owner")
+        clusters.wait_for(lambda: self.progress()["at"] > last, "the large run's owner")
         return self.progress()
 
 
@@ -152,38 +144,18 @@ def pair(cluster: Cluster, large: Large, settle_s: float) -> Pair:
 
 @contextmanager
 def cluster_of(processes: int, pace_s: float, folder: Path) -> Iterator[Cluster]:
-    address = valkey.Address.new()
-    server = valkey.start(valkey.server_path(), address, folder / "broker.log")
     pace = folder / "pace"
     pace.write_text(str(pace_s))
-    cluster = Cluster(folder, {**plugin.install(folder / "plugin", pace), "MANYEYES_BROKER_URL": address.url})
-    command = [measure.console_script("worker"), "start", "--detector", NAME, "-c", str(processes)]
-    with (folder / "worker.log").open("w") as log:
-        worker = subprocess.Popen(
-            command, cwd=folder, env=_whole(cluster), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-    try:
-        with connect(address.url) as client:
-            _wait_for(lambda: len(presence.live_processes(client)) == processes, "the worker")
-        yield cluster
-    finally:
-        worker.terminate()
-        worker.wait(HEARTBEAT_LIFE_S * 3)
-        server.kill()
-        server.wait()
-        shutil.rmtree(address.folder)
+    environment = plugin.install(folder / "plugin", pace)
+    with (
+        clusters.broker(folder) as url,
+        clusters.worker(folder, url, ["--detector", NAME], environment, processes),
+    ):
+        yield Cluster(folder, {**environment, "MANYEYES_BROKER_URL": url})
 
 
 def _whole(cluster: Cluster) -> dict[str, str]:
     return {**measure.environment(), **cluster.environment}
-
-
-def _wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _START_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise ManyeyesError(f"{what}: nothing for {_START_S:.0f} s")
-        time.sleep(_LOOK_S)
 
 
 def _table(pairs: list[Pair]) -> Table:
@@ -192,12 +164,8 @@ def _table(pairs: list[Pair]) -> Table:
         table.add_column(column, justify="right" if column else "left")
     for name, runs in (("alone", [one.alone for one in pairs]), ("behind", [one.behind for one in pairs])):
         cells = ([run.first_s for run in runs], [run.end_s for run in runs], [run.span_s for run in runs])
-        table.add_row(name, *map(_spread, cells))
+        table.add_row(name, *map(clusters.spread, cells))
     return table
-
-
-def _spread(numbers: list[float]) -> str:
-    return f"{median(numbers):.2f} ({min(numbers):.2f}-{max(numbers):.2f})"
 
 
 def fairness(  # noqa: PLR0913, PLR0917 - each is one option of the command line
@@ -231,9 +199,9 @@ def fairness(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         return
     console.print(f"{facts.sentence()}, load {facts.load}")
     console.print(_table(pairs))
-    console.print(f"behind / alone, the whole command: {_spread([one.times_alone for one in pairs])}")
+    console.print(f"behind / alone, the whole command: {clusters.spread([one.times_alone for one in pairs])}")
     slower = [one.meanwhile / one.before for one in pairs]
-    console.print(f"the large run meanwhile, of its own speed: {_spread(slower)}")
+    console.print(f"the large run meanwhile, of its own speed: {clusters.spread(slower)}")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,15 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         int | None,
         typer.Option(envvar="MANYEYES_FLOWER_PORT", min=0, max=65535, help="The dashboard's port. (default: 5555)"),
     ] = None,
+    cargo_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="MANYEYES_CARGO_PORT",
+            min=0,
+            max=65535,
+            help="Where images' bytes pass for workers without the disk. (default: the one after the broker's)",
+        ),
+    ] = None,
 ) -> None:
     """Start a cluster's hub on this machine: broker, dashboard and workers, in the background, kept alive.
 
@@ -96,6 +105,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         workers=workers,
         flower=flower,
         flower_port=flower_port,
+        cargo_port=cargo_port,
     )
     hub = lifecycle.up(_folder(state), wish, _say)
     for line in (words.headline(hub), *words.cautions(hub)):

@@ -90,6 +90,8 @@ def choose(transport: Transport, connection: Connection, queue: str, root: bytes
         return Chosen(Way.URL)
     if transport.way is Way.PATH:
         return Chosen(Way.PATH)
+    if transport.way is Way.REDIS:
+        items = ()  # only the way to the cargo is asked for
     here = sight.look((root, item) for item in items)
     place = cargo_place(connection.client)
     answers = _ask(connection, queue, root, items, place)
@@ -103,7 +105,7 @@ def choose(transport: Transport, connection: Connection, queue: str, root: bytes
             f"worker {cut_off[0]} does not reach port {place} of the broker's host, through which images' bytes go; "
             "open it there (`producer up` says which it is), or mount the dataset's disk and give --transport path"
         )
-    why = f"{', '.join(blind[:3])}{' and others' if len(blind) > 3 else ''}" if transport.way is Way.AUTO else ""
+    why = f"{', '.join(blind[:3])}{' and others' if len(blind) > 3 else ''}"
     return Chosen(Way.REDIS, why)
 
 

@@ -136,6 +136,12 @@ def durable(host: str, port: int, password: str, folder: Path) -> bytes:
     return b"\n".join([*lines, *_always(password)])
 
 
+def volatile(host: str, port: int, password: str, folder: Path) -> bytes:
+    """The same of a server that keeps nothing."""
+    lines = [b"bind " + host.encode(), b"port %d" % port, b"dir " + _quoted(folder), b"appendonly no"]
+    return b"\n".join([*lines, *_always(password)])
+
+
 def _always(password: str) -> list[bytes]:
     return [
         b"requirepass " + password.encode(),

@@ -97,6 +97,14 @@ def claim_port(host: str, port: int, option: str) -> int:
             time.sleep(0.05)
 
 
+def free_port(host: str, port: int) -> int:
+    """This one if it is free, else another."""
+    try:
+        return _bind(host, port)
+    except (OSError, OverflowError):
+        return _bind(host, 0)
+
+
 def _bind(host: str, port: int) -> int:
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:

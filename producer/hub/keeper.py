@@ -35,23 +35,23 @@ BROKER = "broker"
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
-    """One process to keep. `environment` is added to the keeper's own."""
+    """One process to keep. `environment` is added to the keeper's own; a server takes its `configuration` instead."""
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
     #: Seconds that it may take over its end.
     patience_s: float
+    configuration: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to keep: a broker, and what needs it."""
+    """What to keep: a broker, and what needs it. The server is the program of all servers."""
 
     folder: str
     server: str
-    #: The server's whole configuration, and where it then answers.
-    configuration: str
+    #: Where the broker answers.
     host: str
     port: int
     password: str
@@ -87,8 +87,7 @@ class Keeper:
         self._plan = plan
         self._folder = HubFolder(Path(plan.folder))
         self._children = Children()
-        broker = PartPlan(BROKER, (plan.server, "-"), {}, patience_s=30.0)
-        self._parts = {part.name: _Kept(part, Part(part.name)) for part in (broker, *plan.parts)}
+        self._parts = {part.name: _Kept(part, Part(part.name)) for part in plan.parts}
         self._state = HubState.RUNNING
         self._logs_due = 0.0
 
@@ -129,8 +128,8 @@ class Keeper:
         name, log = part.plan.name, self._folder.logs / f"{part.plan.name}.log"
         part.started = time.monotonic()
         try:
-            if name == BROKER:
-                process = valkey.spawn(Path(self._plan.server), self._plan.configuration.encode(), log)
+            if part.plan.configuration:
+                process = valkey.spawn(Path(self._plan.server), part.plan.configuration.encode(), log)
                 pid = self._children.note(name, process)
             else:
                 pid = self._children.start(name, part.plan.command, part.plan.environment, log)

@@ -14,6 +14,7 @@ import redis
 
 from common import presence
 from common.broker import client
+from common.cargo import PORT_KEY
 from common.errors import ManyeyesError, UsageError
 from producer import valkey
 from producer.children import isolated
@@ -23,7 +24,7 @@ from producer.hub.keeper import BROKER, PartPlan, Plan
 from producer.hub.settings import HubSettings, Wish
 from producer.lastwords import Log
 
-WORKER, FLOWER = "worker", "flower"
+CARGO, WORKER, FLOWER = "cargo", "worker", "flower"
 #: The user name at the dashboard.
 FLOWER_USER = "manyeyes"
 #: Seconds. A big model, or its download, on a busy machine; a broker that loads a large file.
@@ -60,7 +61,7 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
         settings = HubSettings.of(wish, folder.read()).with_ports()
         folder.write(asdict(settings))
         say(f"starting in {folder.path}")
-        logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", BROKER, WORKER, FLOWER)}
+        logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", BROKER, CARGO, WORKER, FLOWER)}
         folder.forget_status()
         keeper = _start_keeper(folder, settings)
         try:
@@ -124,7 +125,13 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     """Passwords travel in the environment and through pipes: `ps` shows arguments."""
     python = sys.executable
     environment = {"MANYEYES_BROKER_URL": settings.local_url}
-    parts = []
+    durable = valkey.durable(settings.host, settings.port, settings.password, folder.data)
+    # In the broker's file would be every image that was ever shipped.
+    volatile = valkey.volatile(settings.host, settings.cargo_port, settings.password, folder.data)
+    parts = [
+        PartPlan(BROKER, (), {}, patience_s=30.0, configuration=durable.decode()),
+        PartPlan(CARGO, (), {}, patience_s=5.0, configuration=volatile.decode()),
+    ]
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
         parts.append(PartPlan(WORKER, command, environment, patience_s=30.0))
@@ -141,7 +148,6 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     return Plan(
         folder=str(folder.path),
         server=str(valkey.server_path()),
-        configuration=valkey.durable(settings.host, settings.port, settings.password, folder.data).decode(),
         host=addresses.local_host(settings.host),
         port=settings.port,
         password=settings.password,
@@ -163,6 +169,7 @@ def _await_ready(
                 kind = UsageError if part.how == "exit code 2" else ManyeyesError
                 raise kind(f"{part.name}: {_words(logs[part.name])} ({part.how})")
         if status and _all_there(status, settings, broker):
+            broker.set(PORT_KEY, settings.cargo_port)
             broker.close()
             return status
         if time.monotonic() > deadline:
@@ -173,7 +180,8 @@ def _await_ready(
 def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bool:
     if not all(part.ready for part in status.parts):
         return False
-    if settings.flower and not _listens(addresses.local_host(settings.host), settings.flower_port):
+    host = addresses.local_host(settings.host)
+    if not _listens(host, settings.cargo_port) or (settings.flower and not _listens(host, settings.flower_port)):
         return False
     worker = status.part(WORKER)
     if worker is None:

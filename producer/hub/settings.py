@@ -26,6 +26,7 @@ class Wish:
     workers: bool | None = None
     flower: bool | None = None
     flower_port: int | None = None
+    cargo_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class HubSettings:
     password: str
     host: str = addresses.LOOPBACK
     port: int = addresses.DEFAULT_PORT
+    #: Of the server through which images' bytes go; 0: the one after the broker's, if it is free.
+    cargo_port: int = 0
     workers: bool = True
     detector: str = DEFAULT_DETECTOR
     head: str | None = None
@@ -56,13 +59,16 @@ class HubSettings:
     def with_ports(self) -> HubSettings:
         """With ports that are free now. Raises UsageError for a taken one."""
         port = addresses.claim_port(self.host, self.port, "--listen HOST:PORT")
+        found = replace(self, port=port, cargo_port=self._cargo_port(port))
         if not self.flower:
-            return replace(self, port=port)
-        return replace(
-            self,
-            port=port,
-            flower_port=addresses.claim_port(self.host, self.flower_port, "--flower-port N, or --no-flower"),
-        )
+            return found
+        option = "--flower-port N, or --no-flower"
+        return replace(found, flower_port=addresses.claim_port(self.host, self.flower_port, option))
+
+    def _cargo_port(self, port: int) -> int:
+        if self.cargo_port:
+            return addresses.claim_port(self.host, self.cargo_port, "--cargo-port N")
+        return addresses.free_port(self.host, port + 1 if port + 1 != self.flower_port else 0)
 
     @property
     def launch(self) -> Launch:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from producer.hub import addresses
 from producer.hub.folder import HubFolder, Part, Status
-from producer.hub.lifecycle import FLOWER, FLOWER_USER, WORKER, Hub
+from producer.hub.lifecycle import CARGO, FLOWER, FLOWER_USER, WORKER, Hub
 from producer.hub.settings import DEFAULT_DETECTOR
 
-_NAMES = {WORKER: "workers", FLOWER: "Flower"}
+_NAMES = {CARGO: "cargo server", WORKER: "workers", FLOWER: "Flower"}
 
 
 def default_folder() -> Path:
@@ -67,6 +67,10 @@ def cautions(hub: Hub) -> list[str]:
     else:
         found.append(
             f"warning: it listens on {host} with a password and without encryption; only on a network that you trust"
+        )
+        found.append(
+            f"note: other machines must reach port {hub.settings.port}, and {hub.settings.cargo_port} "
+            "if they don't share the images' disk"
         )
     found += [
         f"warning: {_NAMES.get(part.name, part.name)} ended ({part.how}) and is started again; "

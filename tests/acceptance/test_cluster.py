@@ -59,7 +59,8 @@ def test_a_shared_disk_may_have_another_name_on_each_machine(photos: Path, redis
     with a_worker([*command, "--map", f"{photos}/there={photos}/photos"], photos, redis_url):
         for number in range(5):
             (photos / "there" / f"{number}.jpg").write_bytes(b"the producer sees another file here")
-        said = producer("submit", "there", "--detector", "cascade", "--json", cwd=photos, MANYEYES_BROKER_URL=redis_url)
+        submit = ("submit", "there", "--detector", "cascade", "--transport", "path", "--json")
+        said = producer(*submit, cwd=photos, MANYEYES_BROKER_URL=redis_url)
         assert said.code == 0 and said.json["ok"] == 5, said.err
 
 
@@ -67,7 +68,7 @@ def test_a_machine_without_the_disk_writes_nothing_off(photos: Path, redis_url: 
     (photos / "empty").mkdir()
     command = ["worker", "start", "--detector", "cascade", "-c", "1"]
     with a_worker([*command, "--map", f"{photos}/photos={photos}/empty"], photos, redis_url):
-        submit = ("submit", "photos", "--detector", "cascade", "--shard-size", "1")
+        submit = ("submit", "photos", "--detector", "cascade", "--shard-size", "1", "--transport", "path")
         said = producer(*submit, cwd=photos, MANYEYES_BROKER_URL=redis_url)
     assert said.code == 1 and "does not see" in said.error and "--map THERE=HERE" in said.error, said.err
     with a_worker(command, photos, redis_url):

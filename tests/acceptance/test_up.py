@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -23,79 +20,13 @@ import psutil
 import pytest
 
 from common.broker import connect
-from producer import workers as listing
-from producer.hub.folder import HubFolder, Part, Status
-from producer.workers import WorkerLine
-from tests.acceptance.commands import Said, finish, marked, producer, start
+from producer.hub.folder import Part, Status
+from tests.acceptance.commands import finish, marked, start
+from tests.acceptance.hubs import ON_FREE_PORTS, TestHub
 from tests.waiting import wait_until
 
 #: Enough work for hog that a kill finds the run in its middle.
 IMAGES = 40
-ON_FREE_PORTS = ("--listen", "127.0.0.1:0", "--flower-port", "0")
-
-
-@dataclass
-class TestHub:
-    """A hub of a test's own, by what a user sees of it and what its keeper says."""
-
-    __test__ = False
-    cwd: Path
-    lines: str = ""
-    mark: str = field(default_factory=lambda: os.urandom(8).hex())
-
-    @property
-    def folder(self) -> HubFolder:
-        return HubFolder(self.cwd / "state")
-
-    def producer(self, *arguments: object, **extra: str) -> Said:
-        return producer(*arguments, cwd=self.cwd, **self.environment, **extra)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"MANYEYES_STATE": str(self.folder.path), "MANYEYES_TEST_MARK": self.mark}
-
-    def up(self, *options: object) -> Said:
-        said = self.producer("up", *options)
-        assert said.code == 0, said.err
-        self.lines = said.out
-        return said
-
-    @property
-    def url(self) -> str:
-        [join] = [line for line in self.lines.splitlines() if "worker start --join " in line]
-        return join.split("--join ")[1].split()[0]
-
-    @property
-    def password(self) -> str:
-        return self.url.split(":")[2].split("@")[0]
-
-    @property
-    def status(self) -> Status:
-        status = self.folder.status()
-        assert status is not None
-        return status
-
-    def part(self, name: str) -> Part:
-        part = self.status.part(name)
-        assert part is not None
-        return part
-
-    def pids(self) -> dict[str, int | None]:
-        return {"keeper": self.status.keeper, **{part.name: part.pid for part in self.status.parts}}
-
-    def kill(self, name: str) -> None:
-        pid = self.pids()[name]
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-
-    def workers(self) -> list[WorkerLine]:
-        """Without the price of a command."""
-        with connect(self.url) as client:
-            return listing.lines(client)
-
-    def submission(self, *options: object) -> subprocess.Popen[str]:
-        command = ("producer", "submit", "photos", "--json", *options)
-        return start(*command, cwd=self.cwd, MANYEYES_BROKER_URL=self.url)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +118,7 @@ def test_workers_tells_who_is_there(hub: TestHub) -> None:
     assert "1/1" in table and serves["queue"] in table and "idle" in table
 
 
-@pytest.mark.parametrize("name", ["flower", "worker", "broker"])
+@pytest.mark.parametrize("name", ["flower", "worker", "broker", "cargo"])
 def test_what_is_killed_is_started_again(hub: TestHub, name: str) -> None:
     before = hub.pids()
     hub.kill(name)
@@ -197,7 +128,7 @@ def test_what_is_killed_is_started_again(hub: TestHub, name: str) -> None:
         return part.ready and part.pid != before[name]
 
     wait_until(again, what=f"another {name}")
-    others = {"keeper", "broker", "flower"} - {name}
+    others = {"keeper", "broker", "cargo", "flower"} - {name}
     assert {other: hub.pids()[other] for other in others} == {other: before[other] for other in others}
     assert "killed by SIGKILL" in hub.part(name).how
     # It serves again, too.
@@ -266,7 +197,7 @@ def test_down_stops_all_saves_and_may_be_repeated(small: TestHub) -> None:
     with connect(small.url) as client:
         client.set("kept", "yes")
     said = small.producer("down")
-    assert said.code == 0 and said.out.startswith("stopped: Flower, workers, broker; kept in"), said.err
+    assert said.code == 0 and said.out.startswith("stopped: Flower, workers, cargo server, broker; kept in"), said.err
     assert marked(small.mark) == []
     assert "Calling fsync() on the AOF file" in (small.folder.logs / "broker.log").read_text()
     assert small.producer("down").out.startswith("nothing runs in")

@@ -1,0 +1,78 @@
+"""A folder in; a broker and workers of a benchmark's own out, gone when the block ends."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from benchmarks import measure
+from common import presence
+from common.broker import connect
+from common.errors import ManyeyesError
+from common.limits import HEARTBEAT_LIFE_S
+from producer import valkey
+
+#: Seconds for a worker to load, or a run to get going.
+_START_S = 60.0
+_LOOK_S = 0.05
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[str]:
+    """The URL of a Valkey without a file."""
+    address = valkey.Address.new()
+    server = valkey.start(valkey.server_path(), address, folder / "broker.log")
+    try:
+        yield address.url
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(address.folder)
+
+
+@contextmanager
+def worker(
+    folder: Path, url: str, options: Sequence[str], environment: dict[str, str], processes: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """One `worker start` with these options, once the broker knows of its processes. Its log is `worker.log`."""
+    before = _live(url)
+    with (folder / "worker.log").open("a") as log:
+        started = subprocess.Popen(
+            [measure.console_script("worker"), "start", *options, "-c", str(processes)],
+            cwd=folder,
+            env={**measure.environment(), **environment, "MANYEYES_BROKER_URL": url},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for(lambda: _live(url) == before + processes or started.poll() is not None, "the worker")
+        if started.poll() is not None:
+            raise ManyeyesError(f"the worker has ended: {(folder / 'worker.log').read_text()[-500:]}")
+        yield started
+    finally:
+        started.terminate()
+        started.wait(HEARTBEAT_LIFE_S * 3)
+
+
+def _live(url: str) -> int:
+    with connect(url) as client:
+        return len(presence.live_processes(client))
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Raises ManyeyesError."""
+    deadline = time.monotonic() + _START_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ManyeyesError(f"{what}: nothing for {_START_S:.0f} s")
+        time.sleep(_LOOK_S)
+
+
+def spread(numbers: list[float]) -> str:
+    return f"{median(numbers):.2f} ({min(numbers):.2f}-{max(numbers):.2f})"
