@@ -119,7 +119,7 @@ def _draw(folder: Path) -> None:
     for number in range(_DRAWN):
         coarse = noise.integers(0, 256, (_HEIGHT // _COARSE, _WIDTH // _COARSE, 3), np.uint8)
         image = cv2.resize(coarse, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_LINEAR)
-        (folder / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+        (folder / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
 
 
 def _table(rounds: list[list[Ran]]) -> Table:
@@ -144,12 +144,12 @@ def _spread(numbers: list[float], digits: int) -> str:
     return f"{median(numbers):.{digits}f} ({min(numbers):.{digits}f}-{max(numbers):.{digits}f})"
 
 
-def latency(  # noqa: PLR0913, PLR0917 - each is one option of the command line
+def latency(
     images: Annotated[int, typer.Option(min=1, help="Images of a run.")] = 1200,
     pace: Annotated[float, typer.Option(min=0, help="Seconds that one image takes.")] = 0.1,
     processes: Annotated[int, typer.Option(min=1, help="Pool processes on each of the two hosts.")] = 2,
-    round_trip: Annotated[list[float] | None, typer.Option(help="Milliseconds; repeatable. (default: 2 and 20)")] = None,
-    transport: Annotated[list[str] | None, typer.Option(help="Repeatable. (default: path and redis)")] = None,
+    round_trip: Annotated[list[float] | None, typer.Option(help="Milliseconds; repeatable. (2 and 20)")] = None,
+    transport: Annotated[list[str] | None, typer.Option(help="Repeatable. (path and redis)")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="Rounds; in each, every case comes once.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -166,7 +166,8 @@ def latency(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     finally:
         shutil.rmtree(folder)
     if as_json:
-        print(json.dumps({"machine": asdict(facts), "plan": asdict(plan), "rounds": [list(map(asdict, r)) for r in rounds]}))
+        found = [[asdict(ran) for ran in one] for one in rounds]
+        print(json.dumps({"machine": asdict(facts), "plan": asdict(plan), "rounds": found}))
         return
     console.print(f"{facts.sentence()}, load {facts.load}")
     console.print(_table(rounds))

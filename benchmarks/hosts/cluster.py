@@ -41,7 +41,7 @@ class Hub:
 
     @classmethod
     def up(cls, host: Host, listen: str, state: str = "state") -> Hub:
-        options = ("--listen", f"{listen}:0", "--no-workers", "--no-flower", "--state", state)
+        options = ("--listen", f"{listen}:0", "--cargo-port", "0", "--no-workers", "--no-flower", "--state", state)
         host.run("producer", "up", *options)
         return cls(host, host.run("producer", "url", "--state", state).strip())
 

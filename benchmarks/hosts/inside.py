@@ -1,8 +1,8 @@
 """A plan in, hosts on a bridge out, and their commands: the first process of the lab's own namespaces.
 
 It is init there: when it ends, the kernel kills every process below it, and hosts, devices and mounts go with them. It
-ends when its stdin does, so with the process that started it. Requests and answers are JSON, a line each, one at a time.
-Standard library only.
+ends when its stdin does, so with the process that started it. Requests and answers are JSON, a line each, one at a
+time. Standard library only.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ _REAP_S = 0.1
 class _Helper:
     """A process of the lab's own, which says `ready` and lives until its stdin ends."""
 
+    name: str
     process: subprocess.Popen[str]
 
     @classmethod
     def start(cls, module: str, *arguments: str, under: Sequence[str] = ()) -> _Helper:
         command = [*under, sys.executable, "-I", "-S", str(_HERE / module), *arguments]
-        helper = cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        helper = cls(module, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         helper.await_ready()
         return helper
 
@@ -47,7 +48,7 @@ class _Helper:
     def await_ready(self) -> None:
         assert self.process.stdout is not None
         if self.process.stdout.readline().strip() != "ready":
-            raise RuntimeError(f"{self.process.args} did not come up")
+            raise RuntimeError(f"{self.name} did not come up")
 
 
 class _Lab:
@@ -59,15 +60,16 @@ class _Lab:
         self._kept: list[subprocess.Popen[bytes]] = []
         _ip("link", "add", _BRIDGE, "type", "bridge")
         _ip("link", "set", _BRIDGE, "up")
+        wires = []
         for number, (name, address) in enumerate(plan["hosts"].items()):
             under = ["unshare", "--net", "--mount", "--uts", "--ipc", "--"]
             host = _Helper.start("host.py", str(folder / name), *plan["shared"], under=under)
             self._hosts[name] = host
-            self._join(number, host, address)
-        self._wire = _Helper.start("wire.py", *self._hosts)
+            wires.append(",".join((name, *self._join(number, host, address))))
+        self._wire = _Helper.start("wire.py", *wires)
 
-    def _join(self, number: int, host: _Helper, address: str) -> None:
-        """eth0 in the host, the wire's two ends, and a port of the bridge."""
+    def _join(self, number: int, host: _Helper, address: str) -> tuple[str, str]:
+        """eth0 in the host, the wire's two ends, and a port of the bridge. The ends' names."""
         pid = host.process.pid
         to_host, to_bridge, port = f"me{number}h", f"me{number}b", f"me{number}p"
         _ip("link", "add", to_host, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
@@ -79,6 +81,7 @@ class _Lab:
         of_host = ["nsenter", "--target", str(pid), "--net"]
         _ip("addr", "add", f"{address}/24", "dev", "eth0", under=of_host)
         _ip("link", "set", "eth0", "up", under=of_host)
+        return to_host, to_bridge
 
     def start(self, host: str, command: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> int:
         """The pid. The command runs as on the host: its network, its disk, its name."""

@@ -28,13 +28,6 @@ _FRAME_BYTES = 80 << 10
 _BURST = 64
 
 
-class Ends:
-    """The two device names of a host's wire: towards the host, and towards the bridge."""
-
-    def __init__(self, number: int) -> None:
-        self.host, self.bridge = f"me{number}h", f"me{number}b"
-
-
 @dataclass
 class _Way:
     """One direction of one wire."""
@@ -50,7 +43,7 @@ class _Way:
         for _ in range(_BURST):
             try:
                 frame = self.source.recv(_FRAME_BYTES)
-            except (BlockingIOError, OSError):  # none left; or a device that went down for a moment
+            except OSError:  # none is left
                 return
             if self.delay is not None:
                 self.waiting.append((time.monotonic() + self.delay, frame))
@@ -82,17 +75,18 @@ def _open(device: str) -> socket.socket:
     return found
 
 
-def _ways(names: list[str]) -> dict[str, list[_Way]]:
+def _ways(wires: list[str]) -> dict[str, list[_Way]]:
+    """Of NAME,DEVICE,DEVICE each: a host, the wire's end towards it, and the one towards the bridge."""
     found = {}
-    for number, name in enumerate(names):
-        ends = Ends(number)
-        host, bridge = _open(ends.host), _open(ends.bridge)
+    for wire in wires:
+        name, *devices = wire.split(",")
+        host, bridge = map(_open, devices)
         found[name] = [_Way(host, bridge), _Way(bridge, host)]
     return found
 
 
 def _exact_timers() -> None:
-    """A sleep ends on time, not up to 50 us later."""
+    """A sleep ends on time, not up to 50 us later, nor when others have had their turn."""
     import ctypes
 
     set_timer_slack = 29
@@ -101,29 +95,33 @@ def _exact_timers() -> None:
         os.nice(-20)
 
 
+def _told(wires: dict[str, list[_Way]]) -> bool:
+    """Do what stdin says; False at its end."""
+    words = os.read(sys.stdin.fileno(), 4096).decode()
+    for line in words.splitlines():
+        name, _, what = line.partition(" ")
+        for way in wires[name]:
+            way.change(None if what == "cut" else float(what))
+        print("ready", flush=True)
+    return bool(words)
+
+
 def main() -> None:
     """Ends with its stdin."""
     _exact_timers()
     wires = _ways(sys.argv[1:])
     ways = [way for pair in wires.values() for way in pair]
-    by_socket = {way.source: way for way in ways}
+    by_descriptor = {way.source.fileno(): way for way in ways}
     print("ready", flush=True)
     while True:
         due = min((way.waiting[0][0] for way in ways if way.waiting), default=None)
         wait = None if due is None else max(0.0, due - time.monotonic())
-        readable, _, _ = select.select([0, *by_socket], [], [], wait)
-        for one in readable:
-            if one != 0:
-                by_socket[one].take()
-        if 0 in readable:
-            words = os.read(0, 4096).decode()
-            if not words:
+        readable, _, _ = select.select([sys.stdin.fileno(), *by_descriptor], [], [], wait)
+        for descriptor in readable:
+            if descriptor in by_descriptor:
+                by_descriptor[descriptor].take()
+            elif not _told(wires):
                 return
-            for line in words.splitlines():
-                name, _, what = line.partition(" ")
-                for way in wires[name]:
-                    way.change(None if what == "cut" else float(what))
-            print("ready", flush=True)
         now = time.monotonic()
         for way in ways:
             way.pass_on(now)

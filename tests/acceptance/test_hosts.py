@@ -27,8 +27,6 @@ from tests.acceptance.commands import environment, marked
 from tests.waiting import wait_until
 
 IMAGES = 600
-#: How images reach workers that do not see them; `producer submit` finds out by itself.
-TRANSPORT = ("--transport", "auto")
 
 _refusal = rights.why_not()
 pytestmark = pytest.mark.skipif(_refusal is not None, reason=str(_refusal))
@@ -43,8 +41,8 @@ class Stage:
     #: The run of a single machine over the same photos.
     alone: RunDir
 
-    def submit(self, host: Host, name: str, *options: object) -> Running:
-        return self.hub.submit(host, "photos", "--output", name, *options)
+    def submit(self, host: Host, name: str) -> Running:
+        return self.hub.submit(host, "photos", "--output", name)
 
     def pace(self, seconds: float) -> None:
         cluster.pace((self.lab["one"], self.lab["two"]), seconds)
@@ -73,7 +71,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def ended_well(run: Running, output: Path, alone: RunDir) -> RunDir:
+    """It found out by itself that workers do not see the photos, and its tables are those of one machine."""
     assert run.wait() == 0, run.err.read_text()
+    assert "they go through Redis" in run.err.read_text()
     found = find(output, "latest")
     assert json.loads(run.out.read_text())["ok"] == IMAGES
     receipt = compare(alone, found)
@@ -99,7 +99,7 @@ def test_hosts_share_a_network_and_no_disk(stage: Stage) -> None:
 def test_images_come_over_the_network(stage: Stage) -> None:
     stage.slow(0.002)
     stage.pace(0.02)
-    run = ended_well(stage.submit(stage.hub.host, "near", *TRANSPORT), stage.hub.host.folder / "near", stage.alone)
+    run = ended_well(stage.submit(stage.hub.host, "near"), stage.hub.host.folder / "near", stage.alone)
     done = images_by_host(run)
     assert done.keys() == {"one", "two"} and min(done.values()) > IMAGES / 10
 
@@ -108,7 +108,7 @@ def test_any_host_may_submit_what_only_it_has(stage: Stage) -> None:
     two = stage.lab["two"]
     pictures.make(two.folder / "photos", IMAGES, 1, [])
     stage.pace(0.02)
-    run = ended_well(stage.submit(two, "own", *TRANSPORT), two.folder / "own", stage.alone)
+    run = ended_well(stage.submit(two, "own"), two.folder / "own", stage.alone)
     assert images_by_host(run).keys() == {"one", "two"}
 
 
@@ -117,7 +117,7 @@ def test_a_host_that_is_cut_off_costs_nothing_and_comes_back(stage: Stage) -> No
     head = stage.hub.host
     stage.slow(0.02)
     stage.pace(0.1)
-    running = stage.submit(head, "cut", *TRANSPORT)
+    running = stage.submit(head, "cut")
 
     def progress() -> dict[str, Any]:
         assert running.poll() is None, running.err.read_text()
@@ -140,7 +140,6 @@ def test_a_host_that_is_cut_off_costs_nothing_and_comes_back(stage: Stage) -> No
         return bool(there["two"]["at"]) and there["two"]["last_image_s"] < time.time() - returned
 
     wait_until(works, timeout=60, what="work for it")
-    print(f"heartbeats back {returned - back:.1f} s, work {time.time() - back:.1f} s after the cut's end", progress())
     stage.pace(0)
     run = ended_well(running, head.folder / "cut", stage.alone)
     assert images_by_host(run, since=back).get("two", 0) > 0
