@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.poisonable import NAME, PACE
@@ -12,11 +13,15 @@ from common.registry import ENTRY_POINT_GROUP
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
-def install(folder: Path, pace: Path) -> dict[str, str]:
-    """Write what a wheel leaves behind; returns the environment of workers whose pace is in `pace`."""
+def install(folder: Path, pace: Path, names: Sequence[str] = (NAME,)) -> dict[str, str]:
+    """Write what a wheel leaves behind; returns the environment of workers whose pace is in `pace`.
+
+    Under several names it is several detectors.
+    """
     info = folder / "manyeyes_chaos-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: manyeyes-chaos\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{NAME} = chaos.poisonable:family\n")
+    points = "".join(f"{name} = chaos.poisonable:family\n" for name in names)
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{points}")
     paths = [str(folder), str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths), PACE: str(pace)}

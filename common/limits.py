@@ -54,6 +54,14 @@ MAX_DEATHS = 3
 MAX_LOSSES = 2
 #: Times that a living process may drop one shard without a result before it is split, or its one image given up.
 MAX_DROPS = 3
+#: Second attempts of one slow shard: two, for the first may fall to a slow process as well.
+MAX_SECOND_ATTEMPTS = 2
+#: Seconds for which a claim is watched before it can be called slow: heartbeats are up to one old. And of how many its
+#: pace is taken: a machine that was fast until now is as slow as it is now.
+SLOW_SEEN_S, SLOW_RECENT_S = 3.0, 5.0
+#: A second attempt is sent where the first needs more than this many times what an idle process takes for the whole
+#: shard, and seconds above that: less is not worth a process.
+SLOW_TIMES, SLOW_LEAST_S = 2.0, 5.0
 #: Sendings of one shard after which the run stops, resumable: something is wrong that sending again cannot mend.
 MAX_ATTEMPTS = 100
 #: Results of one shard that cannot be read, after which the run stops.

@@ -12,7 +12,7 @@ import redis
 
 from common.broker import PREFIX
 from common.detector_info import DetectorInfo
-from common.ledger import run_key
+from common.ledger import run_key, shard_key
 from common.limits import DETECTOR_LIFE_S, HEARTBEAT_LIFE_S, PROTOCOL
 
 PROCESSES_KEY = f"{PREFIX}processes"
@@ -92,7 +92,8 @@ def announce(client: redis.Redis, info: DetectorInfo) -> None:
 def beat(client: redis.Redis, now: Beat, detectors: Sequence[DetectorInfo]) -> str | None:
     """Send one heartbeat; returns the state of the run that it works on, in the same round trip.
 
-    Descriptions of `detectors` that the server has lost are put there again.
+    That is `closed` also where nobody needs its shard any more: another attempt was first. Descriptions of `detectors`
+    that the server has lost are put there again.
     """
     pipe = client.pipeline(transaction=False)
     pipe.set(process_key(now.process), json.dumps(asdict(now)), px=int(HEARTBEAT_LIFE_S * 1000))
@@ -100,6 +101,7 @@ def beat(client: redis.Redis, now: Beat, detectors: Sequence[DetectorInfo]) -> s
     for info in detectors:
         pipe.expire(detector_key(info.queue), int(DETECTOR_LIFE_S))
     if now.run:
+        pipe.hmget(shard_key(now.run, str(now.shard)), ["attempt", "committed"])
         pipe.hget(run_key(now.run), "state")
     answers = pipe.execute()
     for info, known in zip(detectors, answers[2:], strict=False):
@@ -107,8 +109,11 @@ def beat(client: redis.Redis, now: Beat, detectors: Sequence[DetectorInfo]) -> s
             announce(client, info)
     if not now.run:
         return None
-    state = cast("bytes | None", answers[-1])
-    return state.decode() if state else "closed"
+    (attempt, committed), state = cast("tuple[list[bytes | None], bytes | None]", tuple(answers[-2:]))
+    if state is None:
+        return "closed"
+    needed = attempt is not None and committed is None
+    return state.decode() if needed or state not in (b"running", b"submitting") else "closed"
 
 
 def worker_key(worker: str) -> str:

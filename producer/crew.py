@@ -72,8 +72,12 @@ class Crew:
         return beat.item if (beat.run, beat.shard) == (self._run, str(shard)) else None
 
     def done_at_hand(self) -> int:
-        """Images of shards at hand that are looked at already."""
-        return sum(beat.shard_done for beat in self.processes if beat.run == self._run)
+        """Images of shards at hand that are looked at already; of two attempts at one, what the faster has done."""
+        done: dict[str | None, int] = {}
+        for beat in self.processes:
+            if beat.run == self._run:
+                done[beat.shard] = max(done.get(beat.shard, 0), beat.shard_done)
+        return sum(done.values())
 
     def waiting(self) -> int:
         """Messages that wait in the queue, asked through kombu's own interface."""

@@ -30,10 +30,11 @@ from producer.listing import Listing
 from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
 from producer.progress import Pace, Progress
-from producer.reconcile import Reconciler, Why
+from producer.reconcile import Overdue, Reconciler, Why
 from producer.remedy import Remedy
 from producer.rundir import RunDir
 from producer.share import Share
+from producer.stragglers import Stragglers
 from producer.transport import Transport, Way
 from producer.unrest import Unrest
 
@@ -97,6 +98,7 @@ class Owner:
         self._ledger = Ledger(connection.client, work.rundir.run)
         self._share = Share(connection.client, work.spec.queue, work.rundir.run, work.priority)
         self._reconciler = Reconciler()
+        self._stragglers = Stragglers(work.spec.queue, work.rundir.run)
         self.crew = Crew(connection, work.spec.queue, work.rundir.run, work.embedded)
         self._listing = Listing(work.manifest, work.listing, work.counts)
         self._begun = time.monotonic()
@@ -292,6 +294,10 @@ class Owner:
             process = str(one.shard.claimed_by)
             if not (one.why is Why.LOST and (process in alive or self.crew.undecided(process))):
                 self._remedy.apply(one, blame=not self._unrest.shaken)
+        if self._work.manifest.complete and not self.dispatcher.hungry and not overdue:
+            # All is sent: whoever is idle now has nothing else to do for this run.
+            for shard in self._stragglers.look(shards, self.crew.processes, self.crew.waiting, time.monotonic()):
+                self._remedy.apply(Overdue(shard, Why.SLOW))
 
     def _open_lost(self, known: set[ShardId]) -> None:
         """Shards in flight of which Redis knows nothing: it was flushed, or the answer to an opening was lost."""

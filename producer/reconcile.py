@@ -12,7 +12,7 @@ from common.limits import HEARTBEAT_LIFE_S, OVERDUE_S
 
 
 class Why(StrEnum):
-    """The evidence that a shard will bring no result as things are. The ledger counts by these names."""
+    """The evidence that a shard will bring no result as things are, or late. The ledger counts by these names."""
 
     #: Its worker says that the process died, and at which item.
     DIED = "died"
@@ -28,6 +28,8 @@ class Why(StrEnum):
     UNCLAIMED = "unclaimed"
     #: The broker's clock jumped, so that nothing can be told from times: whatever nobody is at.
     CLOCK = "clock"
+    #: It holds the end of the run while others idle (producer/stragglers.py); its process goes on, and is not to blame.
+    SLOW = "slow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,4 +105,5 @@ def _because(shard: OpenShard, why: Why) -> str:
         Why.UNCLAIMED: "nobody has taken it",
         Why.NOT_LOADED: "its images' bytes were not in Redis",
         Why.CLOCK: "the broker's clock jumped",
+        Why.SLOW: f"a second attempt, for {shard.claimed_by} is slow and others idle",
     }[why]

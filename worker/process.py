@@ -55,8 +55,8 @@ class Pulse(threading.Thread):
             # Sent, not kept: `now` is written by the thread that works.
             now = replace(self.now, parent_cpu_s=round(times.user + times.system, 3))
             state = presence.beat(self._client, now, self._detectors)
-            # Only if it is still the run that was asked about.
-            if now.run == self.now.run:
+            # Only if it is still the shard that was asked about.
+            if (now.run, now.shard) == (self.now.run, self.now.shard):
                 self.run_state = state
         except psutil.NoSuchProcess:
             log.warning("the worker's parent process is gone")
@@ -185,7 +185,7 @@ class PoolProcess:
         def before(row: int) -> None:
             state = self.pulse.run_state
             if state is not None and state not in ("running", "submitting"):
-                raise pipeline.Interrupted(f"run is {state}")
+                raise pipeline.Interrupted(f"it is {state}")
             if self._slot.ending:
                 raise pipeline.Interrupted("the worker ends")
             self._slot.item(first + row)

@@ -58,6 +58,10 @@ class OpenShard:
     suspect: int | None = None
     #: What an earlier process that had it alone was killed for.
     killer: Fate | None = None
+    #: Second attempts that it was given, for being slow.
+    slow: int = 0
+    #: Processes that died with it, and are held against it.
+    deaths: int = 0
 
     @property
     def queue_wait_s(self) -> float | None:
@@ -74,11 +78,15 @@ class Claim:
 
 
 #: Fields of a shard in Redis, in the order of OpenShard's.
-_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect", "killer")
+_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect", "killer", "times:slow", "times:died")
 
 
 def run_key(run: str) -> str:
     return f"{PREFIX}run:{run}"
+
+
+def shard_key(run: str, shard: ShardId | str) -> str:
+    return f"{PREFIX}shard:{run}:{shard}"
 
 
 @cache
@@ -98,7 +106,7 @@ class Ledger:
         self._done_key = f"{PREFIX}done:{run}"
 
     def _shard_key(self, shard: ShardId) -> str:
-        return f"{PREFIX}shard:{self.run}:{shard}"
+        return shard_key(self.run, shard)
 
     def _call(self, name: str, keys: list[str], args: list[Any]) -> Any:
         """EVALSHA, and EVAL once where the server does not know the script."""
@@ -197,8 +205,10 @@ class Ledger:
                 fate=Fate(fate.decode()) if fate else None,
                 suspect=int(suspect) if suspect else None,
                 killer=Fate(killer.decode()) if killer else None,
+                slow=int(slow or 0),
+                deaths=int(deaths or 0),
             )
-            for shard, (attempt, sent, by, claimed, committed, fate, suspect, killer) in zip(
+            for shard, (attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths) in zip(
                 ids, pipe.execute(), strict=True
             )
             if attempt is not None
@@ -239,7 +249,8 @@ class Ledger:
     def report(self, shard: ShardId, attempt: int, process: str, fate: Fate, item: int | None = None) -> bool:
         """Say of a process's claim that it will bring no result. False where the claim is no longer its own."""
         args = [attempt, process, fate, "" if item is None else item]
-        return bool(self._call("report", [self._shard_key(shard)], args) == b"ok")
+        alone = shard if item is None else ShardId(shard.generation, item, 1)
+        return bool(self._call("report", [self._shard_key(shard), self._shard_key(alone)], args) == b"ok")
 
     def commit(self, shard: ShardId, result: bytes) -> str:
         """`ok`, or why the result was dropped: `committed` by another attempt, or `closed`."""

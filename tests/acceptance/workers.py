@@ -16,15 +16,17 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def a_worker(command: list[str], cwd: Path, url: str, processes: int = 1) -> Iterator[subprocess.Popen[str]]:
-    """A worker that lives while the block runs, and is there when it begins."""
+def a_worker(
+    command: list[str], cwd: Path, url: str, processes: int = 1, **extra: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A worker that lives while the block runs; when it begins, there are so many processes in all."""
     log = cwd / "worker.log"
     # Not a pipe: nobody reads while it works, and a full pipe would stop it.
     with log.open("w") as words:
         worker = subprocess.Popen(
             [BIN / command[0], *command[1:]],
             cwd=cwd,
-            env=environment(MANYEYES_BROKER_URL=url),
+            env=environment(MANYEYES_BROKER_URL=url, **extra),
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=words,

@@ -134,6 +134,77 @@ def test_a_split_closes_the_parent_and_opens_its_parts(ledger: Ledger) -> None:
     assert not ledger.split(token, SHARD, parts)
 
 
+def died(ledger: Ledger, shard: ShardId) -> int:
+    """Deaths of processes that the shard has against it, this one included."""
+    [seen] = ledger.look([shard])
+    sent = ledger.resend(ledger.lease(None), seen, "died")
+    assert sent is not None
+    return sent[1]
+
+
+def second_attempt(ledger: Ledger, token: int, shard: ShardId) -> None:
+    """`w/slow` has the shard's first attempt, and `w/2` its second."""
+    ledger.claim(message(shard=shard), "w/slow")
+    [seen] = ledger.look([shard])
+    assert ledger.resend(token, seen, "slow") == (2, 1)
+    assert ledger.claim(message(2, shard=shard), "w/2").status == "ok"
+
+
+def test_of_two_attempts_whichever_is_first_counts(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    second_attempt(ledger, token, SHARD)
+    [seen] = ledger.open_shards()
+    assert (seen.claimed_by, seen.attempt, seen.slow) == ("w/2", 2, 1)
+    assert ledger.commit(SHARD, b"of the slow one") == "ok"
+    assert ledger.commit(SHARD, b"of the other") == "committed"
+    assert ledger.result(SHARD) == b"of the slow one"
+
+
+def test_the_death_of_a_slow_process_leaves_the_second_attempt_alone_and_counts_once(ledger: Ledger) -> None:
+    token, alone = ledger.lease(None), ShardId(0, 12, 1)
+    ledger.open(token, alone, b"c.jpg")
+    second_attempt(ledger, token, alone)
+    for _ in range(2):  # the answer was lost, it is said again
+        ledger.report(alone, 1, "w/slow", Fate.CRASHED, 12)
+    [seen] = ledger.open_shards()
+    assert (seen.claimed_by, seen.fate) == ("w/2", None)
+    ledger.release(token)
+    assert died(ledger, alone) == 2
+
+
+def test_a_slow_process_that_is_told_to_end_counts_for_nothing(ledger: Ledger) -> None:
+    token, alone = ledger.lease(None), ShardId(0, 12, 1)
+    ledger.open(token, alone, b"c.jpg")
+    second_attempt(ledger, token, alone)
+    ledger.report(alone, 1, "w/slow", Fate.HANDED_BACK)
+    [seen] = ledger.open_shards()
+    assert (seen.claimed_by, seen.fate) == ("w/2", None)
+    ledger.release(token)
+    assert died(ledger, alone) == 1
+
+
+@pytest.mark.parametrize("slow_is_first", [True, False])
+def test_of_two_that_die_at_one_image_in_company_one_counts(slow_is_first: bool, ledger: Ledger) -> None:
+    """So that an image that kills costs no more processes than without a second attempt."""
+    token, alone = ledger.lease(None), ShardId(0, 12, 1)
+    ledger.open(token, SHARD, ITEMS)
+    second_attempt(ledger, token, SHARD)
+    slow_dies = lambda: ledger.report(SHARD, 1, "w/slow", Fate.CRASHED, 12)  # noqa: E731
+    if slow_is_first:
+        assert slow_dies()
+    assert ledger.report(SHARD, 2, "w/2", Fate.CRASHED, 12)
+    parts = {ShardId(0, 10, 2): b"a\0b", alone: b"c", ShardId(0, 13, 1): b"d"}
+    assert ledger.split(token, SHARD, parts)
+    if not slow_is_first:
+        for _ in range(2):
+            assert not slow_dies()
+    ledger.release(token)
+    assert died(ledger, alone) == 2
+    ledger.release(token + 1)
+    assert died(ledger, ShardId(0, 13, 1)) == 1, "not at that one"
+
+
 def test_a_lease_has_one_holder_and_fences_the_last(ledger: Ledger, client: redis.Redis) -> None:
     first = ledger.lease(None)
     with pytest.raises(FencedError):
