@@ -27,8 +27,8 @@ from common.broker import client
 from common.limits import HEARTBEAT_S
 from common.presence import WorkerBeat
 
-#: Seconds between two writings of a worker's buffered events.
-_EVENTS_S = 1.0
+#: Seconds between Celery's own heartbeats.
+_CELERY_BEAT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Worker:
         for process in self._all:
             loop.every(HEARTBEAT_S, process.beat)
         loop.every(HEARTBEAT_S, self._beat)
-        loop.every(_EVENTS_S, self._poll.flush_events)
+        loop.every(_CELERY_BEAT_S, self._poll.beat)
         self._poll.ask()
 
     def _beat(self) -> None:

@@ -15,6 +15,7 @@ from common.messages import ShardMessage
 _UNACKED, _INDEX = f"{PREFIX}unacked", f"{PREFIX}unacked_index"
 _PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 _EVENTS = f"{PREFIX}/0.celeryev"
+_CONTROL = f"{PREFIX}/0.celery.pidbox"
 #: Seconds that one BRPOP waits.
 _WAIT_S = 1
 #: Bytes of one event of a task (received, started, succeeded), about.
@@ -28,16 +29,18 @@ class Delivery:
 
 
 class Poll:
-    """A worker's place at the queue: one connection that waits in BRPOP, one for all else, one for its events."""
+    """A worker's place at the queue: a connection that waits in BRPOP, one for all else, one each for what it tells
+    Flower and for what it is told."""
 
     def __init__(self, url: str, queue: str, hostname: str) -> None:
         self._keys = [f"{PREFIX}{queue}{priority}" for priority in _PRIORITIES]
         self._queue = queue
         self._hostname = hostname
         self._client = client(url)
-        self._events_client = client(url)
+        self._events_client: Any = client(url)
         self._waiting: Any = self._client.connection_pool.get_connection()
-        self._events: list[dict[str, Any]] = []
+        self._told = self._events_client.pubsub()
+        self._told.subscribe(_CONTROL)
         #: A BRPOP is under way.
         self.asked = False
 
@@ -61,7 +64,7 @@ class Poll:
         pipe.hset(_UNACKED, tag, json.dumps([raw, "", self._queue]))
         pipe.execute()
         _, kwargs, _ = json.loads(base64.b64decode(raw["body"]))
-        self._note(raw["headers"]["id"], "task-received", "task-started")
+        self._say(raw["headers"]["id"], "task-received", "task-started")
         return Delivery(tag, ShardMessage.from_kwargs(kwargs))
 
     def acknowledge(self, delivery: Delivery) -> None:
@@ -69,16 +72,15 @@ class Poll:
         pipe.zrem(_INDEX, delivery.tag)
         pipe.hdel(_UNACKED, delivery.tag)
         pipe.execute()
-        self._note(delivery.tag, "task-succeeded")
+        self._say(delivery.tag, "task-succeeded")
 
-    def _note(self, task: str, *kinds: str) -> None:
-        now = time.time()
-        self._events += [
-            {**_EVENT, "hostname": self._hostname, "uuid": task, "timestamp": now, "type": k} for k in kinds
-        ]
+    def _say(self, task: str, *kinds: str) -> None:
+        """To Flower, should one listen: each event by itself, as a worker at this pace does."""
+        for kind in kinds:
+            event = {**_EVENT, "hostname": self._hostname, "uuid": task, "timestamp": time.time(), "type": kind}
+            self._events_client.publish(f"{_EVENTS}/task.multi", json.dumps([event]))
 
-    def flush_events(self) -> None:
-        """For Flower, which sees tasks by them: a worker gathers what its tasks have done, and sends it together."""
-        if self._events:
-            self._events_client.publish(_EVENTS, json.dumps(self._events))
-            self._events.clear()
+    def beat(self) -> None:
+        """Celery's own heartbeat."""
+        event = {**_EVENT, "hostname": self._hostname, "timestamp": time.time(), "type": "worker-heartbeat"}
+        self._events_client.publish(f"{_EVENTS}/worker.heartbeat", json.dumps(event))
