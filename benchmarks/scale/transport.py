@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from common.broker import PREFIX, client
 from common.messages import ShardMessage
@@ -37,7 +37,7 @@ class Poll:
         self._queue = queue
         self._hostname = hostname
         self._client = client(url)
-        self._events_client: Any = client(url)
+        self._events_client = cast(Any, client(url))
         self._waiting: Any = self._client.connection_pool.get_connection()
         self._told = self._events_client.pubsub()
         self._told.subscribe(_CONTROL)
