@@ -21,7 +21,7 @@ from common.ledger import Ledger, RunState
 from common.limits import LEASE_LIFE_S, MAX_UNREADABLE
 from common.messages import ShardId
 from common.spec import Spec
-from producer.collect import Collector, Tally
+from producer.collect import Collector, Tally, batches
 from producer.crew import Connection, Crew
 from producer.dispatch import Dispatcher, Target
 from producer.journal import Journal
@@ -211,8 +211,10 @@ class Owner:
         return manifest.complete and self._work.journal.done.count >= manifest.items
 
     def _collect(self, ids: list[ShardId]) -> None:
-        if not ids:
-            return
+        for some in batches(ids):
+            self._collect_some(some)
+
+    def _collect_some(self, ids: list[ShardId]) -> None:
         collected, unreadable = self.collector.collect(ids)
         for done in collected:
             self._reconciler.note_claim(done.shard)

@@ -110,7 +110,7 @@ def test_three_machines_that_vanish_at_one_image_are_its_deaths(bench: Bench, le
     for pid in range(MAX_DEATHS):
         assert not bench.given_up
         bench.remedy.apply(bench.lose_it(pid, with_its_worker=True))
-    payload = ledger.result(ONE)
+    [payload] = ledger.results([ONE])
     assert payload is not None and ShardResult.decode(payload).records[0].error_code == ItemCode.CRASHED
 
 
