@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from producer.window import Window
 
 #: Weight of the newest shard in the running mean of seconds an image.
 _NEWEST = 0.3
+#: Seconds of sending at a time: results and heartbeats are looked at in between.
+_FILL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,23 @@ class Dispatcher:
         self._sent.add(shard.first, shard.count)
         self._note(shard)
 
-    def fill(self, processes: int) -> None:
-        """Send shards until this run's share of the window is full, or nothing durable is left."""
+    def fill(self, processes: int) -> bool:
+        """Send shards until this run's share of the window is full, or nothing durable is left.
+
+        True where the window takes more: thousands of shards in one go would keep the owner from its lease.
+        """
         processes = max(processes, 1)
         window = Window.of(processes, self._image_s, self._seen, self.share)
         in_flight_s = sum(self.in_flight.values())
         self.hungry = False
+        until = time.monotonic() + _FILL_S
         while (shard := self._next(window, processes)) is not None:
-            if not window.takes(shard.count * self._image_s, in_flight_s, len(self.in_flight)):
+            takes = window.takes(shard.count * self._image_s, in_flight_s, len(self.in_flight))
+            if not takes or time.monotonic() >= until:
                 self.hungry = True
-                return
+                return takes
             in_flight_s += self._open(shard)
+        return False
 
     def _next(self, window: Window, processes: int) -> ShardId | None:
         """Of the first durable items that are neither done nor in flight."""

@@ -37,9 +37,11 @@ from producer.unrest import Unrest
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks at heartbeats, the lease and what is overdue; and the longest wait for a result.
+#: Seconds between looks at heartbeats, the lease and what is overdue; the longest wait for a result; and where there
+#: is more to send, or nothing in flight.
 TICK_S = 1.0
 _WAIT_S = 0.5
+_SHORT_WAIT_S = 0.05
 #: Seconds for which a broker may be gone before the owner gives up, resumable.
 BROKER_PATIENCE_S = 120
 #: Seconds after which a committed shard that nobody told us of is collected all the same.
@@ -163,9 +165,9 @@ class Owner:
                         next_tick = time.monotonic() + TICK_S
                         end = self._tick()
                         self._trouble_since = None
-                    if not self._paused:
-                        self.dispatcher.fill(len(self.crew.processes))
-                    self._collect(self._ledger.wait_committed(_WAIT_S if self.dispatcher.in_flight else 0.05))
+                    more = not self._paused and self.dispatcher.fill(len(self.crew.processes))
+                    wait_s = _WAIT_S if self.dispatcher.in_flight and not more else _SHORT_WAIT_S
+                    self._collect(self._ledger.wait_committed(wait_s))
                 except FencedError:
                     # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
                     self._ledger.lease(self._token)
