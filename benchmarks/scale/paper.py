@@ -7,9 +7,9 @@ from typing import Any
 
 #: Bytes of memory that the owner keeps an item: done, and done or in flight (producer/itemset.py), while it runs.
 RUNNING_BYTES = 2
-#: While it assembles: number and appeal of each image in two lists, and their joint copy (producer/preview.py).
-PREVIEW_BYTES = 32
-#: Seconds that a resumed owner takes to read an item's result again: its share of the assembly, about.
+#: At the end: one stage's seconds and a sorted copy (producer/timings.py). `verify` takes 14 (producer/imagecheck.py).
+ENDING_BYTES = 8
+#: In a run directory, by the item.
 _DISK = ("manifest", "journal", "tables", "csv", "coco")
 
 
@@ -24,7 +24,7 @@ class Estimate:
     collecting_s: float
     assembling_s: float
     running_bytes: int
-    preview_bytes: int
+    ending_bytes: int
 
     @property
     def disk_bytes(self) -> int:
@@ -41,5 +41,5 @@ def estimate(measured: dict[str, Any], items: int) -> Estimate:
         collecting_s=measured["owner_cpu_s"] * times,
         assembling_s=measured["assembly_cpu_s"] * times,
         running_bytes=RUNNING_BYTES * items,
-        preview_bytes=PREVIEW_BYTES * items,
+        ending_bytes=ENDING_BYTES * items,
     )

@@ -104,9 +104,9 @@ def paper(found: dict[str, Any], counts: Sequence[int]) -> str:
                 f"{one.collecting_s / 60:,.0f}",
                 f"{one.assembling_s / 60:,.0f}",
                 f"{one.running_bytes / 1e6:,.0f}",
-                f"{one.preview_bytes / 1e6:,.0f}",
+                f"{one.ending_bytes / 1e6:,.0f}",
             ]
         )
     parts = [f"{part} GB" for part in estimate(found, 1).disk]
-    head = ["items", *parts, "listing s", "owner min", "outputs min", "MB while running", "MB for the preview"]
+    head = ["items", *parts, "listing s", "owner min", "outputs min", "MB while running", "MB at the end"]
     return _table(head, rows)
