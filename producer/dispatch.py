@@ -14,7 +14,7 @@ from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items
 from common.spec import Spec
 from producer.journal import Journal
 from producer.manifest import Manifest
-from producer.window import Window
+from producer.window import Window, tail_items
 
 #: Weight of the newest shard in the running mean of seconds an image.
 _NEWEST = 0.3
@@ -98,8 +98,7 @@ class Dispatcher:
             return self._shard_size
         size = window.shard_items(self._image_s)
         if self._manifest.complete:
-            # The tail gets ever smaller shards, so that all processes end together.
-            size = min(size, (self._manifest.items - self._sent.count) // (4 * processes))
+            size = min(size, tail_items(self._manifest.items - self._sent.count, processes, self._image_s))
         return max(1, size)
 
     def _open(self, shard: ShardId) -> float:
