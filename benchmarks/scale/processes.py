@@ -79,6 +79,8 @@ def measured(step: Step) -> Measured:
                 child.wait()
         done = [json.loads(file.read_text()) for file in sorted(folder.glob("swarm[0-9].json"))]
         return window.measured(step, done, load_before)
+    except ManyeyesError as error:
+        raise ManyeyesError(f"{error}; the owner's last words: {stage.last_words(folder, 'owner')}") from None
     finally:
         shutil.rmtree(folder)
 
@@ -99,7 +101,7 @@ def _look(
     until = time.monotonic() + (step.seconds if step.whole is None else float("inf"))
     while time.monotonic() < until and tail.items < step.items:
         if owner.poll() is not None:
-            raise ManyeyesError(f"the owner has ended: {stage.last_words(folder, 'owner')}")
+            raise ManyeyesError("the owner has ended")
         window.note(client, queue, run)
         footprint.note_shard(window.shards, client, run)
         time.sleep(_LOOK_S)

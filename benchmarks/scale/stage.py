@@ -88,7 +88,8 @@ def started(command: Sequence[str], folder: Path, env: dict[str, str], name: str
 
 
 def last_words(folder: Path, name: str) -> str:
-    return " ".join((folder / f"{name}.err").read_text(errors="replace").strip().splitlines()[-3:])
+    file = folder / f"{name}.err"
+    return " ".join(file.read_text(errors="replace").strip().splitlines()[-3:]) if file.exists() else ""
 
 
 def wait_for(
@@ -97,6 +98,8 @@ def wait_for(
     """Raises ManyeyesError when it does not come true, or the child that should bring it about has ended."""
     deadline = time.monotonic() + patience_s
     while not condition():
-        if time.monotonic() > deadline or (child is not None and child.poll() is not None):
-            raise ManyeyesError(f"{what}: did not come within {patience_s:.0f} s, or has ended")
+        if child is not None and child.poll() is not None:
+            raise ManyeyesError(f"waiting for {what}: `{child.args!r}` has ended with {child.returncode}")
+        if time.monotonic() > deadline:
+            raise ManyeyesError(f"waiting for {what}: it did not come within {patience_s:.0f} s")
         time.sleep(0.02)
