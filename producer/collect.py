@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from common.datasets import display_path, glance, is_url
@@ -14,6 +14,24 @@ from producer.itemset import ItemSet
 from producer.journal import Journal
 
 log = logging.getLogger(__name__)
+
+
+#: Items whose results an owner holds in memory at a time, about 1 KB each: a thousand processes may end at once.
+BATCH_ITEMS = 16_384
+
+
+def batches(ids: Iterable[ShardId]) -> Iterator[list[ShardId]]:
+    """The same, in order, in lists of at most BATCH_ITEMS items, or of one shard."""
+    batch: list[ShardId] = []
+    items = 0
+    for shard in ids:
+        if batch and items + shard.count > BATCH_ITEMS:
+            yield batch
+            batch, items = [], 0
+        batch.append(shard)
+        items += shard.count
+    if batch:
+        yield batch
 
 
 @dataclass(slots=True)
@@ -98,8 +116,8 @@ class Collector:
         collected: list[Collected] = []
         payloads: list[bytes] = []
         unreadable: list[OpenShard] = []
-        for shard in self._ledger.look(ids):
-            payload = self._ledger.result(shard.shard)
+        shards = self._ledger.look(ids)
+        for shard, payload in zip(shards, self._ledger.results([one.shard for one in shards]), strict=True):
             if payload is None:
                 continue
             try:
@@ -122,8 +140,8 @@ class Collector:
         self._journal.append([c.result for c in collected], payloads)
         for done in fresh:
             self._tally.add(done.shard, done.result)
-        for done in collected:
-            self._ledger.free(self._token, done.shard.shard)
+        if collected:
+            self._ledger.free(self._token, *(done.shard.shard for done in collected))
         return collected, unreadable
 
     def _blind(self, result: ShardResult) -> bool:
@@ -132,6 +150,8 @@ class Collector:
         True where its shards come another way from now on. Raises ManyeyesError where they don't.
         """
         codes = {record.error_code for record in result.records}
+        if None in codes:
+            return False
         file = self._file_of(result.shard.first)
         shown = display_path(file)
         if ItemCode.MISSING_PACKAGE in codes:
@@ -153,7 +173,6 @@ class Collector:
             )
         if self.ship_instead(result.worker):
             return True
-        for shard in self._ledger.open_shards():
-            # Nor is anything of it collected later, when the disk is there.
-            self._ledger.free(self._token, shard.shard)
+        # Nor is anything of it collected later, when the disk is there.
+        self._ledger.free(self._token, *(shard.shard for shard in self._ledger.open_shards()))
         raise ManyeyesError(why)

@@ -32,6 +32,7 @@ _SECONDS = 20.0
 _MAX_PIXELS = 40_000_000
 #: More boxes than this make a tile hard to read; such images come after the others of their twelfth.
 _CROWD = 8
+_COLUMNS = ["item", "status", "detections", "max_score", "width", "height"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,35 +89,67 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Images:
+    """Those of some consecutive images that can be shown. The surer and easier to read, the more appeal."""
+
+    numbers: Any
+    appeal: Any
+    #: Which of them have detections.
+    found: Any
+
+
+class _Places:
+    """As many equal runs of the dataset as there are tiles; the best images of each. Holds no more than those."""
+
+    def __init__(self, images: int) -> None:
+        runs = min(TILES, images)
+        self._ends = np.cumsum([images // runs + (run < images % runs) for run in range(runs)])
+        self._best: list[list[tuple[float, int]]] = [[] for _ in range(runs)]
+        self._seen = 0
+
+    def add(self, images: _Images, which: Any) -> None:
+        """Those of the images, which come in order, that `which` marks."""
+        numbers, appeal = images.numbers[which], images.appeal[which]
+        runs = np.searchsorted(self._ends, np.arange(self._seen, self._seen + len(numbers)), side="right")
+        for run in np.unique(runs).tolist():
+            more = zip((-appeal[runs == run]).tolist(), numbers[runs == run].tolist(), strict=True)
+            self._best[run] = heapq.nsmallest(_STAND_INS, [*self._best[run], *more])
+        self._seen += len(numbers)
+
+    def items(self) -> list[list[int]]:
+        return [[item for _, item in best] for best in self._best]
+
+
 def _choose(run_dir: Path) -> _Chosen:
     """Cuts the images that have detections into twelve runs; those without fill what is missing."""
-    columns = ["item", "status", "detections", "max_score", "width", "height"]
-    found, empty = [], []
-    items = detections = 0
-    for table in read_images(run_dir, columns):
-        status = np.array(table["status"].to_pylist())
-        counts = table["detections"].to_numpy()
-        pixels = table["width"].fill_null(0).to_numpy().astype(np.int64) * table["height"].fill_null(0).to_numpy()
-        usable = (status == "ok") & (pixels <= _MAX_PIXELS)
-        numbers = table["item"].to_numpy()
-        scores = table["max_score"].fill_null(0).to_numpy()
-        # Readable tiles first, then the surest: 1 to _CROWD boxes beat a crowd.
-        appeal = np.where(counts > _CROWD, scores - 1, scores)
-        found.append(np.stack([numbers, appeal])[:, usable & (counts > 0)])
-        empty.append(np.stack([numbers, appeal])[:, usable & (counts == 0)])
+    items = detections = shown = found = 0
+    for table in read_images(run_dir, _COLUMNS):
+        images = _usable(table)
         items += table.num_rows
-        detections += int(counts.sum())
+        detections += int(table["detections"].to_numpy().sum())
+        shown += len(images.numbers)
+        found += int(images.found.sum())
+    with_detections, without = _Places(found), _Places(shown - found)
+    for table in read_images(run_dir, _COLUMNS):
+        images = _usable(table)
+        with_detections.add(images, images.found)
+        without.add(images, ~images.found)
     # Those without detections stand behind: they fill what the others leave free.
-    places = _places(found) + _places(empty)
+    places = with_detections.items() + without.items()
     wanted = _candidates(run_dir, {item for place in places for item in place})
     return _Chosen([[wanted[item] for item in place] for place in places], items, detections)
 
 
-def _places(parts: list[Any]) -> list[list[int]]:
-    """Up to TILES lists of items, from as many equal runs of the dataset, by appeal."""
-    joined = np.concatenate(parts, axis=1) if parts else np.empty((2, 0))
-    runs = np.array_split(joined, min(TILES, joined.shape[1]), axis=1) if joined.shape[1] else []
-    return [[int(item) for _, item in heapq.nsmallest(_STAND_INS, zip(-run[1], run[0], strict=True))] for run in runs]
+def _usable(table: Any) -> _Images:
+    status = np.array(table["status"].to_pylist())
+    counts = table["detections"].to_numpy()
+    pixels = table["width"].fill_null(0).to_numpy().astype(np.int64) * table["height"].fill_null(0).to_numpy()
+    usable = (status == "ok") & (pixels <= _MAX_PIXELS)
+    scores = table["max_score"].fill_null(0).to_numpy()
+    # Readable tiles first, then the surest: 1 to _CROWD boxes beat a crowd.
+    appeal = np.where(counts > _CROWD, scores - 1, scores)
+    return _Images(table["item"].to_numpy()[usable], appeal[usable], counts[usable] > 0)
 
 
 def _candidates(run_dir: Path, items: set[int]) -> dict[int, _Candidate]:

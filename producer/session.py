@@ -29,12 +29,13 @@ from producer.cluster import Cluster
 from producer.journal import Journal
 from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
-from producer.owner import Owner, Work
+from producer.owner import Owner
 from producer.progress import Progress
 from producer.publish import publish
 from producer.rundir import RunDir
 from producer.timings import ProcessFacts, RunFacts
 from producer.transport import ASKED, Transport, Way, choose
+from producer.work import Work
 
 Report = Callable[[Progress], None]
 #: Prints one line for the user, off the standard output.
