@@ -74,5 +74,5 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(_LOOK_S)
 
 
-def spread(numbers: list[float]) -> str:
-    return f"{median(numbers):.2f} ({min(numbers):.2f}-{max(numbers):.2f})"
+def spread(numbers: list[float], digits: int = 2) -> str:
+    return f"{median(numbers):.{digits}f} ({min(numbers):.{digits}f}-{max(numbers):.{digits}f})"

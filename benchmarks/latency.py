@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import cv2
@@ -23,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, pictures
+from benchmarks import clusters, machine, pictures
 from benchmarks.hosts import cluster
 from benchmarks.hosts.cluster import Hub
 from benchmarks.hosts.lab import Lab
@@ -132,16 +131,12 @@ def _table(rounds: list[list[Ran]]) -> Table:
         table.add_row(
             transport,
             f"{milliseconds:g}" if milliseconds else "loopback",
-            _spread([one.images_per_s for one in runs], 1),
-            _spread([one[place].images_per_s / one[base].images_per_s for one in rounds], 3),
-            _spread([one[place].images_per_s / one[0].images_per_s for one in rounds], 3),
-            _spread([one.first_result_s for one in runs], 2),
+            clusters.spread([one.images_per_s for one in runs], 1),
+            clusters.spread([one[place].images_per_s / one[base].images_per_s for one in rounds], 3),
+            clusters.spread([one[place].images_per_s / one[0].images_per_s for one in rounds], 3),
+            clusters.spread([one.first_result_s for one in runs], 2),
         )
     return table
-
-
-def _spread(numbers: list[float], digits: int) -> str:
-    return f"{median(numbers):.{digits}f} ({min(numbers):.{digits}f}-{max(numbers):.{digits}f})"
 
 
 def latency(

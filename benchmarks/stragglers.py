@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,20 +23,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, measure, pictures
+from benchmarks import clusters, machine, measure, pictures
 from chaos import pictures as drawn
 from chaos import plugin
 from chaos.poisonable import NAME, PACE
-from common import presence
-from common.broker import connect
-from common.errors import ExitCode, ManyeyesError
-from common.limits import HEARTBEAT_LIFE_S
-from producer import atomic, valkey
+from common.errors import ExitCode
+from producer import atomic
 
 #: Distinct images; the runs go through links to them.
 _DRAWN = 500
-#: Seconds for a worker to load.
-_START_S = 60.0
 #: Of the images, when the sick machine falls sick.
 _SICK_AT = 0.9
 #: The producer, but its bound on second attempts is none.
@@ -81,34 +75,14 @@ class Cluster:
 
 @contextmanager
 def cluster_of(folder: Path, *workers: str) -> Iterator[Cluster]:
-    address = valkey.Address.new()
-    server = valkey.start(valkey.server_path(), address, folder / "broker.log")
-    cluster = Cluster(folder, {**plugin.install(folder / "plugin", folder), "MANYEYES_BROKER_URL": address.url})
-    started = []
-    try:
+    with ExitStack() as stack:
+        url = stack.enter_context(clusters.broker(folder))
+        cluster = Cluster(folder, {**plugin.install(folder / "plugin", folder), "MANYEYES_BROKER_URL": url})
         for name in workers:
             cluster.pace(name, 0.01)
-            environment = {**measure.environment(), **cluster.environment, PACE: str(folder / f"{name}.pace")}
-            command = [measure.console_script("worker"), "start", "--detector", NAME, "-c", "1"]
-            with (folder / f"{name}.log").open("w") as log:
-                started.append(
-                    subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-                )
-        with connect(address.url) as client:
-            deadline = time.monotonic() + _START_S
-            while len(presence.live_processes(client)) < len(workers):
-                if time.monotonic() > deadline:
-                    raise ManyeyesError(f"the workers have not started within {_START_S:.0f} s")
-                time.sleep(0.1)
+            environment = {**cluster.environment, PACE: str(folder / f"{name}.pace")}
+            stack.enter_context(clusters.worker(folder, url, ["--detector", NAME], environment, 1))
         yield cluster
-    finally:
-        for worker in started:
-            worker.terminate()
-        for worker in started:
-            worker.wait(HEARTBEAT_LIFE_S * 3)
-        server.kill()
-        server.wait()
-        shutil.rmtree(address.folder)
 
 
 class _Sickness:

@@ -1,4 +1,4 @@
-"""A folder in, the environment out under which workers find the poisonable detector, as a wheel would install it."""
+"""A folder in, the environment out under which workers find another detector, as a wheel would install it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def install(folder: Path, pace: Path, names: Sequence[str] = (NAME,)) -> dict[str, str]:
-    """Write what a wheel leaves behind; returns the environment of workers whose pace is in `pace`.
+    """The environment of workers whose pace is in `pace`. Under several names it is several detectors."""
+    return {**declare(folder, "manyeyes-chaos", dict.fromkeys(names, "chaos.poisonable:family")), PACE: str(pace)}
 
-    Under several names it is several detectors.
-    """
-    info = folder / "manyeyes_chaos-1.0.dist-info"
+
+def declare(folder: Path, package: str, families: dict[str, str]) -> dict[str, str]:
+    """Write what a wheel with these detector families leaves behind; returns the environment in which it is found."""
+    info = folder / f"{package.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: manyeyes-chaos\nVersion: 1.0\n")
-    points = "".join(f"{name} = chaos.poisonable:family\n" for name in names)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    points = "".join(f"{name} = {target}\n" for name, target in families.items())
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{points}")
-    paths = [str(folder), str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"PYTHONPATH": os.pathsep.join(paths), PACE: str(pace)}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])}

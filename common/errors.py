@@ -22,6 +22,8 @@ class ItemCode(StrEnum):
     DETECTOR_ERROR = "detector_error"
     CRASHED = "crashed"
     TIMEOUT = "timeout"
+    #: Never in a table: it ends the run, which another worker can complete.
+    MISSING_PACKAGE = "missing_package"
 
 
 class ExitCode:

@@ -15,6 +15,14 @@ MAX_PATH_BYTES = 4096
 MAX_ERROR_CHARS = 300
 #: Bytes. An image file. Larger ones fail as `too_large` before they are read.
 MAX_FILE_BYTES = 2 << 30
+#: Times that a URL is tried, and seconds before the second time; twice as many before the next, each time.
+FETCH_ATTEMPTS, FETCH_BACKOFF_S = 4, 0.5
+#: Seconds. The default of MANYEYES_FETCH_TIMEOUT, for each attempt: all of them end before --image-timeout does.
+FETCH_TIMEOUT_S = 60.0
+#: Seconds for which a web server may take no connection, or say nothing, before the attempt has failed.
+CONNECT_S, SILENCE_S = 10.0, 20.0
+#: Seconds for which an owner looks at one image in between: its lease is longer.
+GLANCE_S = 4.0
 #: Seconds. The default of --image-timeout: far more than any image should take, far less than a night.
 DEFAULT_IMAGE_TIMEOUT_S = 300.0
 #: Pixels. The default of --max-pixels, checked from the header.
@@ -40,6 +48,8 @@ FINISHED_LIFE_S = 7 * 24 * 3600
 QUEUED_S = 2.0
 #: Shards in flight (sent, not yet collected) per process, at most, however short they are.
 WINDOW_SHARDS = 16
+#: Shards a second that one owner opens, sends, collects and frees with ease: each takes it 1.4 ms of CPU.
+OWNER_SHARDS_PER_S = 250
 #: Weight of a run among those that share a queue; the greatest that it may have.
 DEFAULT_PRIORITY, MAX_PRIORITY = 1, 100
 #: Seconds for which an owner that says nothing more keeps its share; it says so once a second.

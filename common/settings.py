@@ -8,6 +8,8 @@ from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.limits import FETCH_TIMEOUT_S
+
 
 class Settings(BaseSettings):
     """What a worker, or a plain `celery -A worker.app`, needs to know. Every field is `MANYEYES_<NAME>`."""
@@ -29,6 +31,8 @@ class Settings(BaseSettings):
 
     #: THERE=HERE, comma-separated: folders of the producer's machine that have another name here.
     map: str = ""
+    #: Seconds that one attempt to read a URL may take.
+    fetch_timeout: float = Field(default=FETCH_TIMEOUT_S, gt=0)
     #: Megabytes of resident memory that a pool process may have; 0: no bound.
     memory_limit: int = Field(default=0, ge=0)
 

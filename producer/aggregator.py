@@ -44,6 +44,10 @@ class Outcome:
     notices: tuple[str, ...] = ()
     #: Formats that could not be written; `results` tries again.
     missing: tuple[str, ...] = ()
+    #: Where the outputs were copied to; None where they should not be, or could not.
+    published: str | None = None
+    #: Why they could not.
+    unpublished: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,7 +76,8 @@ def rows(manifest: Manifest, journal: Journal) -> Iterator[ItemRow]:
             item, path = next(items)
             yield ItemRow(item, path, None, nothing)
             expected += 1
-        bounds = np.searchsorted(result.detections["row"], np.arange(result.shard.count + 1))
+        bounds = np.searchsorted(result.detections["row"], np.arange(result.shard.count + 1)).tolist()
+        shard = str(result.shard)
         for row, record in enumerate(result.records):
             item, path = next(items)
             yield ItemRow(
@@ -80,7 +85,7 @@ def rows(manifest: Manifest, journal: Journal) -> Iterator[ItemRow]:
                 path=path,
                 record=record,
                 detections=result.detections[bounds[row] : bounds[row + 1]],
-                shard=str(result.shard),
+                shard=shard,
                 attempt=result.attempt,
                 worker=result.worker,
                 process=result.process,

@@ -25,6 +25,7 @@ from producer.flags import (
     OtherWay,
     Output,
     Priority,
+    Publish,
     Run,
     ShipWindow,
     Way,
@@ -52,7 +53,7 @@ def about(
 @cli.command(epilog=show.SUBMIT_EXAMPLES)
 def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ctx: typer.Context,
-    datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists of paths (.txt), or - .")],
+    datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists (.txt) or - ; URLs of them.")],
     detector: Annotated[
         str, typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; `producer detectors` lists names.")
     ] = "hog",
@@ -90,6 +91,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     transport: Way = "auto",
     ship_window: ShipWindow = SHIP_WINDOW_BYTES >> 20,
     output: Output = RUNS,
+    publish: Publish = None,
     name: Annotated[str | None, typer.Option(envvar="MANYEYES_NAME", help="A name for people.")] = None,
     formats: Annotated[
         str,
@@ -141,6 +143,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         launch=Launch(absolute_detector(detector), head, str(labels.absolute()) if labels else None, concurrency),
         choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
+        publish=publish,
         name=name,
         shard_size=show.shard_size_of(shard_size),
         max_failures=max_failures,

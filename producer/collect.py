@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from common.datasets import display_path
+from common.datasets import display_path, glance, is_url
 from common.errors import ItemCode, ManyeyesError, ProtocolError
 from common.ledger import Ledger, OpenShard
 from common.messages import ShardId, ShardResult
@@ -16,6 +14,24 @@ from producer.itemset import ItemSet
 from producer.journal import Journal
 
 log = logging.getLogger(__name__)
+
+
+#: Items whose results an owner holds in memory at a time, about 1 KB each: a thousand processes may end at once.
+BATCH_ITEMS = 16_384
+
+
+def batches(ids: Iterable[ShardId]) -> Iterator[list[ShardId]]:
+    """The same, in order, in lists of at most BATCH_ITEMS items, or of one shard."""
+    batch: list[ShardId] = []
+    items = 0
+    for shard in ids:
+        if batch and items + shard.count > BATCH_ITEMS:
+            yield batch
+            batch, items = [], 0
+        batch.append(shard)
+        items += shard.count
+    if batch:
+        yield batch
 
 
 @dataclass(slots=True)
@@ -100,8 +116,8 @@ class Collector:
         collected: list[Collected] = []
         payloads: list[bytes] = []
         unreadable: list[OpenShard] = []
-        for shard in self._ledger.look(ids):
-            payload = self._ledger.result(shard.shard)
+        shards = self._ledger.look(ids)
+        for shard, payload in zip(shards, self._ledger.results([one.shard for one in shards]), strict=True):
             if payload is None:
                 continue
             try:
@@ -124,24 +140,39 @@ class Collector:
         self._journal.append([c.result for c in collected], payloads)
         for done in fresh:
             self._tally.add(done.shard, done.result)
-        for done in collected:
-            self._ledger.free(self._token, done.shard.shard)
+        if collected:
+            self._ledger.free(self._token, *(done.shard.shard for done in collected))
         return collected, unreadable
 
     def _blind(self, result: ShardResult) -> bool:
-        """A machine without the shared disk must not write off one image after another."""
-        if any(record.error_code != ItemCode.NOT_FOUND for record in result.records):
+        """A machine without the shared disk, or a bucket's credentials, must not write off one image after another.
+
+        True where its shards come another way from now on. Raises ManyeyesError where they don't.
+        """
+        codes = {record.error_code for record in result.records}
+        if None in codes:
             return False
         file = self._file_of(result.shard.first)
-        if not Path(os.fsdecode(file)).is_file():
+        shown = display_path(file)
+        if ItemCode.MISSING_PACKAGE in codes:
+            text = next(r.error for r in result.records if r.error_code == ItemCode.MISSING_PACKAGE)
+            why = f"worker {result.worker} cannot read {shown}: {text} on that machine, and start its worker again"
+        elif not codes <= {ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION} or glance(file) is None:
             return False
+        elif is_url(file):
+            why = (
+                f"worker {result.worker} cannot read {shown} ({result.records[0].error_code}), which this machine can; "
+                "give that machine the same credentials and endpoint, and start its worker again, "
+                "or let images go through Redis: --transport auto"
+            )
+        else:
+            why = (
+                f"worker {result.worker} does not see {shown}, which is there; mount its disk on that machine, "
+                "readable, under the same name or with `worker start --map THERE=HERE`, "
+                "or let images go through Redis: --transport auto"
+            )
         if self.ship_instead(result.worker):
             return True
-        for shard in self._ledger.open_shards():
-            # Nor is anything of it collected later, when the disk is there.
-            self._ledger.free(self._token, shard.shard)
-        raise ManyeyesError(
-            f"worker {result.worker} does not see {display_path(file)}, which is there; "
-            "mount its disk on that machine, under the same name or with `worker start --map THERE=HERE`, "
-            "or leave --transport path out"
-        )
+        # Nor is anything of it collected later, when the disk is there.
+        self._ledger.free(self._token, *(shard.shard for shard in self._ledger.open_shards()))
+        raise ManyeyesError(why)

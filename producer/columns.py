@@ -87,7 +87,8 @@ def build(rows: list[ItemRow], spec: Spec) -> tuple[pa.Table, pa.Table, pa.Table
     """Images, detections and timings of these rows. Detections are stored from the floor up, unfiltered."""
     paths = pa.array([path_text(row.path) for row in rows], pa.string())
     counts = np.array([len(row.detections) for row in rows], np.int64)
-    detections = np.concatenate([row.detections for row in rows] or [np.empty(0, DETECTION_DTYPE)])
+    # Joined as bytes: numpy would settle the fields' common types anew for every row.
+    detections = np.frombuffer(b"".join([row.detections.tobytes() for row in rows]), DETECTION_DTYPE)
     owners = np.repeat(np.arange(len(rows)), counts)
     return (
         _images(rows, paths, _counts(detections, owners, len(rows), View.of(spec)), _best(detections, counts)),

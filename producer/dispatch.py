@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +15,12 @@ from common.spec import Spec
 from producer.carriage import Carriage
 from producer.journal import Journal
 from producer.manifest import Manifest
-from producer.window import Window
+from producer.window import Window, tail_items
 
 #: Weight of the newest shard in the running mean of seconds an image.
 _NEWEST = 0.3
+#: Seconds of sending at a time: results and heartbeats are looked at in between.
+_FILL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +74,27 @@ class Dispatcher:
         self._sent.add(shard.first, shard.count)
         self._note(shard)
 
-    def fill(self, processes: int, until: float = math.inf) -> bool:
-        """Send shards until this run's share of the window is full, nothing durable is left, or it is `until`.
+    def fill(self, processes: int) -> bool:
+        """Send shards until this run's share of the window is full, or nothing durable is left.
 
-        That is by the monotonic clock; False where it was the time: there is more to send at once.
+        True where the window takes more: thousands of shards in one go would keep the owner from its lease.
         """
         processes = max(processes, 1)
         window = Window.of(processes, self._image_s, self._seen, self.share)
         in_flight_s = sum(self.in_flight.values())
         self.hungry = False
+        until = time.monotonic() + _FILL_S
         while (shard := self._next(window, processes)) is not None:
-            if not window.takes(shard.count * self._image_s, in_flight_s, len(self.in_flight)):
+            takes = window.takes(shard.count * self._image_s, in_flight_s, len(self.in_flight))
+            if not takes or time.monotonic() >= until:
                 self.hungry = True
-                return True
+                return takes
             opened = self._open(shard, processes)
             if opened is None:
                 self.hungry = True
-                return True
-            in_flight_s += self.in_flight[opened]
-            if time.monotonic() >= until:
                 return False
-        return True
+            in_flight_s += self.in_flight[opened]
+        return False
 
     def _next(self, window: Window, processes: int) -> ShardId | None:
         """Of the first durable items that are neither done nor in flight."""
@@ -109,8 +110,7 @@ class Dispatcher:
             return self._shard_size
         size = window.shard_items(self._image_s)
         if self._manifest.complete:
-            # The tail gets ever smaller shards, so that all processes end together.
-            size = min(size, (self._manifest.items - self._sent.count) // (4 * processes))
+            size = min(size, tail_items(self._manifest.items - self._sent.count, processes, self._image_s))
         return max(1, size)
 
     def _open(self, shard: ShardId, processes: int) -> ShardId | None:

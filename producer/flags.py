@@ -25,6 +25,14 @@ MaxFailures = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
+Publish = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MANYEYES_PUBLISH",
+        metavar="URL",
+        help="Copy the outputs to URL/RUN when the run is done: s3://, gs://, a folder. (default: nowhere)",
+    ),
+]
 Priority = Annotated[
     str,
     typer.Option(

@@ -22,6 +22,8 @@ from producer.itemset import ItemSet
 #: magic, payload length, payload CRC-32, generation, first item, item count, CRC-32 of what stands before.
 _FRAME = struct.Struct("<4sIIIQII")
 _MAGIC = b"MEj1"
+#: Bytes of a journal that a reader of all its frames has in memory.
+_READ_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,13 @@ def frames(path: Path, start: int = 0) -> Iterator[Frame]:
     """All whole frames from this byte on, also those behind a damaged one."""
     if (size := path.stat().st_size) <= start:
         return
-    at = start
+    at, forgotten = start, 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:
         while at >= 0:
+            if at - forgotten >= _READ_BYTES:
+                # Pages that were read count as ours: a million images are 280 MB.
+                forgotten = at - at % mmap.PAGESIZE
+                data.madvise(mmap.MADV_DONTNEED, 0, forgotten)
             frame = _frame_at(data, at)
             if frame is None:
                 at = data.find(_MAGIC, at + 1)

@@ -8,75 +8,42 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import cast
 
 import redis
 from kombu.exceptions import OperationalError
 
+from common.datasets import whole
 from common.detector_info import DetectorInfo
 from common.errors import FencedError, ManyeyesError
 from common.ledger import Ledger, RunState
 from common.limits import LEASE_LIFE_S, MAX_UNREADABLE
 from common.messages import ShardId
-from common.spec import Spec
 from producer.carriage import Carriage
-from producer.collect import Collector, Tally
+from producer.collect import Collector, Tally, batches
 from producer.crew import Connection, Crew
 from producer.dispatch import Dispatcher, Target
-from producer.journal import Journal
 from producer.listing import Listing
-from producer.manifest import Manifest
-from producer.max_failures import MaxFailures
 from producer.progress import Pace, Progress
 from producer.reconcile import Overdue, Reconciler, Why
 from producer.remedy import Remedy
-from producer.rundir import RunDir
 from producer.share import Share
 from producer.stragglers import Stragglers
-from producer.transport import Transport, Way
 from producer.unrest import Unrest
+from producer.work import Work
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks at heartbeats, the lease and what is overdue; and the longest wait for a result.
+#: Seconds between looks at heartbeats, the lease and what is overdue; the longest wait for a result; and where there
+#: is more to send, or nothing in flight.
 TICK_S = 1.0
 _WAIT_S = 0.5
-#: The same while there is more to send, or nothing is out yet.
 _SHORT_WAIT_S = 0.05
 #: Seconds after which a committed shard that nobody told us of is collected all the same.
 _FORGOTTEN_S = 5.0
-#: Seconds for which shards are sent before results are looked at again.
-_FILL_S = 0.5
 #: Seconds in which an interrupted owner tells the broker.
 _FAREWELL_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is to be done, and where it lies."""
-
-    rundir: RunDir
-    spec: Spec
-    manifest: Manifest
-    journal: Journal
-    #: The dataset's listing, still to be made durable; None where the manifest is complete.
-    listing: Iterable[bytes] | None
-    #: What the listing passed over, once it has ended.
-    counts: Callable[[], dict[str, int]]
-    shard_size: int | None
-    #: What Redis is told of the run, again should it forget.
-    fields: dict[str, str]
-    max_failures: MaxFailures | None
-    priority: int
-    #: What the user said of how images reach workers, and how they do, to begin with.
-    transport: Transport
-    way: Way
-    #: Options with which one image of this run can be looked at again.
-    options: str
-    #: The workers are this run's own.
-    embedded: bool
 
 
 class Owner:
@@ -137,7 +104,7 @@ class Owner:
 
     def _file_of(self, item: int) -> bytes:
         [path] = self._work.manifest.read(item, 1)
-        return os.path.join(os.fsencode(self._work.spec.root), path)  # noqa: PTH118 - no text
+        return whole(os.fsencode(self._work.spec.root), path)
 
     def _tell_run(self) -> None:
         self._ledger.restore({**self._work.fields, "cargo": self._carriage.place})
@@ -175,9 +142,9 @@ class Owner:
                         next_tick = time.monotonic() + TICK_S
                         end = self._tick()
                         self._unrest.over()
-                    full = self._paused or self.dispatcher.fill(len(self.crew.processes), time.monotonic() + _FILL_S)
-                    wait = _WAIT_S if full and self.dispatcher.in_flight else _SHORT_WAIT_S
-                    self._collect(self._ledger.wait_committed(wait))
+                    more = not self._paused and self.dispatcher.fill(len(self.crew.processes))
+                    wait_s = _WAIT_S if self.dispatcher.in_flight and not more else _SHORT_WAIT_S
+                    self._collect(self._ledger.wait_committed(wait_s))
                 except FencedError:
                     # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
                     self._ledger.lease(self._token)
@@ -214,8 +181,10 @@ class Owner:
         return manifest.complete and self._work.journal.done.count >= manifest.items
 
     def _collect(self, ids: list[ShardId]) -> None:
-        if not ids:
-            return
+        for some in batches(ids):
+            self._collect_some(some)
+
+    def _collect_some(self, ids: list[ShardId]) -> None:
         collected, unreadable = self.collector.collect(ids)
         for done in collected:
             self._reconciler.note_claim(done.shard)

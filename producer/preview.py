@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.datasets import glance, is_url, whole
 from common.spec import Spec
 from producer.atomic import atomic_file
 from producer.tables import DETECTIONS_FILE, open_table, read_images
@@ -24,10 +26,13 @@ PREVIEW_FILE = "preview.jpg"
 TILES = 12
 #: Images of each twelfth of the dataset that stand in for one another where the first cannot be shown.
 _STAND_INS = 4
+#: For which images are fetched by URL: a server that has gone away must not hold up the end of a run.
+_SECONDS = 20.0
 #: Pixels. A larger picture takes seconds to decode, and says no more in a small tile.
 _MAX_PIXELS = 40_000_000
 #: More boxes than this make a tile hard to read; such images come after the others of their twelfth.
 _CROWD = 8
+_COLUMNS = ["item", "status", "detections", "max_score", "width", "height"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,9 @@ def write_preview(run_dir: Path, spec: Spec, root: bytes, destination: Path | No
     chosen = _choose(run_dir)
     boxes = _detections(run_dir, spec, {c.item for place in chosen.places for c in place})
     tiles: dict[int, Tile] = {}
+    deadline = time.monotonic() + _SECONDS
     for place in chosen.places:
-        if len(tiles) == TILES:
+        if len(tiles) == TILES or (is_url(root) and time.monotonic() > deadline):
             break
         for candidate in place:
             if tile := _tile(candidate, root, spec, boxes.get(candidate.item)):
@@ -83,35 +89,67 @@ def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Images:
+    """Those of some consecutive images that can be shown. The surer and easier to read, the more appeal."""
+
+    numbers: Any
+    appeal: Any
+    #: Which of them have detections.
+    found: Any
+
+
+class _Places:
+    """As many equal runs of the dataset as there are tiles; the best images of each. Holds no more than those."""
+
+    def __init__(self, images: int) -> None:
+        runs = min(TILES, images)
+        self._ends = np.cumsum([images // runs + (run < images % runs) for run in range(runs)])
+        self._best: list[list[tuple[float, int]]] = [[] for _ in range(runs)]
+        self._seen = 0
+
+    def add(self, images: _Images, which: Any) -> None:
+        """Those of the images, which come in order, that `which` marks."""
+        numbers, appeal = images.numbers[which], images.appeal[which]
+        runs = np.searchsorted(self._ends, np.arange(self._seen, self._seen + len(numbers)), side="right")
+        for run in np.unique(runs).tolist():
+            more = zip((-appeal[runs == run]).tolist(), numbers[runs == run].tolist(), strict=True)
+            self._best[run] = heapq.nsmallest(_STAND_INS, [*self._best[run], *more])
+        self._seen += len(numbers)
+
+    def items(self) -> list[list[int]]:
+        return [[item for _, item in best] for best in self._best]
+
+
 def _choose(run_dir: Path) -> _Chosen:
     """Cuts the images that have detections into twelve runs; those without fill what is missing."""
-    columns = ["item", "status", "detections", "max_score", "width", "height"]
-    found, empty = [], []
-    items = detections = 0
-    for table in read_images(run_dir, columns):
-        status = np.array(table["status"].to_pylist())
-        counts = table["detections"].to_numpy()
-        pixels = table["width"].fill_null(0).to_numpy().astype(np.int64) * table["height"].fill_null(0).to_numpy()
-        usable = (status == "ok") & (pixels <= _MAX_PIXELS)
-        numbers = table["item"].to_numpy()
-        scores = table["max_score"].fill_null(0).to_numpy()
-        # Readable tiles first, then the surest: 1 to _CROWD boxes beat a crowd.
-        appeal = np.where(counts > _CROWD, scores - 1, scores)
-        found.append(np.stack([numbers, appeal])[:, usable & (counts > 0)])
-        empty.append(np.stack([numbers, appeal])[:, usable & (counts == 0)])
+    items = detections = shown = found = 0
+    for table in read_images(run_dir, _COLUMNS):
+        images = _usable(table)
         items += table.num_rows
-        detections += int(counts.sum())
+        detections += int(table["detections"].to_numpy().sum())
+        shown += len(images.numbers)
+        found += int(images.found.sum())
+    with_detections, without = _Places(found), _Places(shown - found)
+    for table in read_images(run_dir, _COLUMNS):
+        images = _usable(table)
+        with_detections.add(images, images.found)
+        without.add(images, ~images.found)
     # Those without detections stand behind: they fill what the others leave free.
-    places = _places(found) + _places(empty)
+    places = with_detections.items() + without.items()
     wanted = _candidates(run_dir, {item for place in places for item in place})
     return _Chosen([[wanted[item] for item in place] for place in places], items, detections)
 
 
-def _places(parts: list[Any]) -> list[list[int]]:
-    """Up to TILES lists of items, from as many equal runs of the dataset, by appeal."""
-    joined = np.concatenate(parts, axis=1) if parts else np.empty((2, 0))
-    runs = np.array_split(joined, min(TILES, joined.shape[1]), axis=1) if joined.shape[1] else []
-    return [[int(item) for _, item in heapq.nsmallest(_STAND_INS, zip(-run[1], run[0], strict=True))] for run in runs]
+def _usable(table: Any) -> _Images:
+    status = np.array(table["status"].to_pylist())
+    counts = table["detections"].to_numpy()
+    pixels = table["width"].fill_null(0).to_numpy().astype(np.int64) * table["height"].fill_null(0).to_numpy()
+    usable = (status == "ok") & (pixels <= _MAX_PIXELS)
+    scores = table["max_score"].fill_null(0).to_numpy()
+    # Readable tiles first, then the surest: 1 to _CROWD boxes beat a crowd.
+    appeal = np.where(counts > _CROWD, scores - 1, scores)
+    return _Images(table["item"].to_numpy()[usable], appeal[usable], counts[usable] > 0)
 
 
 def _candidates(run_dir: Path, items: set[int]) -> dict[int, _Candidate]:
@@ -153,7 +191,8 @@ def _tile(candidate: _Candidate, root: bytes, spec: Spec, rows: Any) -> Tile | N
     """The image, small and upright, with its boxes; None if it can no longer be read."""
     from producer import sheet
 
-    picture = sheet.load(root + b"/" + candidate.path)
+    data = glance(whole(root, candidate.path))
+    picture = None if data is None else sheet.load(data)
     if picture is None:
         return None
     boxes = [] if rows is None else rows.to_pylist()

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections import Counter
 
+from common.datasets import whole
 from common.errors import ItemCode, ManyeyesError
 from common.ledger import Fate, OpenShard
 from common.limits import MAX_ATTEMPTS, MAX_DEATHS, MAX_DROPS, MAX_LOSSES
@@ -80,7 +81,7 @@ class Remedy:
             ItemCode.CRASHED: "died" if why is Why.DIED else "gave no result",
         }[code]
         [path] = self._dispatcher.paths(shard.shard)
-        file = shlex.quote(f"{self._target.spec.root}/{os.fsdecode(path)}")
+        file = shlex.quote(os.fsdecode(whole(os.fsencode(self._target.spec.root), path)))
         file = file.encode(errors="backslashreplace").decode()
         again = f"producer submit {file} {self._target.options}"
         text = f"looked at alone, {times} processes {words}; to see it: {again}"

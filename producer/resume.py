@@ -13,6 +13,7 @@ from producer.cluster import Launch, open_cluster
 from producer.journal import Journal, JournalAsItIs
 from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
+from producer.publish import publish
 from producer.rundir import RunDir
 from producer.session import RunInterrupted, Session, Talk, orderly, preload
 from producer.transport import Transport
@@ -73,7 +74,7 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
 def _reopen(rundir: RunDir, again: Again) -> None:
     """What `run.json` said of an end holds no longer; a pause ends with the command to go on."""
     data = rundir.read()
-    for name in ("finished", "counts", "seconds", "images_per_s", "digest"):
+    for name in ("finished", "counts", "seconds", "images_per_s", "digest", "published"):
         data.pop(name, None)
     if again.retry_failed:
         data["generation"] += 1
@@ -103,6 +104,6 @@ def _outputs_again(rundir: RunDir, talk: Talk) -> Outcome:
         try:
             talk.say(f"run {rundir.run} is {state}; its outputs are written again")
             outputs = Outputs.of(data)
-            return assemble(rundir, spec, (manifest, journal), None, state, outputs)
+            return publish(rundir, assemble(rundir, spec, (manifest, journal), None, state, outputs))
         finally:
             journal.close()

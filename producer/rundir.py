@@ -24,6 +24,8 @@ _PROBE_S = 0.3
 _SILENT_S = 30.0
 #: Of `run.json`; a reader of another number must not guess.
 RUN_SCHEMA = 1
+#: The marker by which a run directory is one; of a run that is done, written last.
+RUN_FILE = "run.json"
 
 
 def new_run_id() -> str:
@@ -60,7 +62,7 @@ class RunDir:
 
     def read(self) -> dict[str, Any]:
         try:
-            data: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+            data: dict[str, Any] = json.loads((self.path / RUN_FILE).read_text())
         except (OSError, ValueError) as error:
             raise UsageError(f"{self.path} holds no readable run.json: {error}") from None
         if data.get("schema") != RUN_SCHEMA:
@@ -70,7 +72,7 @@ class RunDir:
         return data
 
     def write(self, data: dict[str, Any]) -> None:
-        atomic.write_json(self.path / "run.json", {"schema": RUN_SCHEMA, **data})
+        atomic.write_json(self.path / RUN_FILE, {"schema": RUN_SCHEMA, **data})
 
     def spec(self) -> Spec:
         return Spec.from_text(json.dumps(self.read()["spec"]))

@@ -29,11 +29,13 @@ from producer.cluster import Cluster
 from producer.journal import Journal
 from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
-from producer.owner import Owner, Work
+from producer.owner import Owner
 from producer.progress import Progress
+from producer.publish import publish
 from producer.rundir import RunDir
 from producer.timings import ProcessFacts, RunFacts
 from producer.transport import ASKED, Transport, Way, choose
+from producer.work import Work
 
 Report = Callable[[Progress], None]
 #: Prints one line for the user, off the standard output.
@@ -93,7 +95,8 @@ class Session:
         self._tell(data, manifest, owner, state)
         facts = self._facts(owner, startup_s, _broker_cpu_s(client, broker_cpu) - broker_cpu)
         outputs = Outputs.of(data)
-        return assemble(self.rundir, self.spec, (manifest, journal), facts, state, outputs)
+        outcome = assemble(self.rundir, self.spec, (manifest, journal), facts, state, outputs)
+        return publish(self.rundir, outcome)
 
     def _work(self, data: dict[str, Any], manifest: Manifest, journal: Journal, dataset: Dataset | None) -> Work:
         listing = None if manifest.complete or dataset is None else _listing(dataset, self.spec)

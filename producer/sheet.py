@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 import warnings
 from dataclasses import dataclass
@@ -75,10 +76,10 @@ class Heading:
     corner: str
 
 
-def load(path: bytes) -> Picture | None:
-    """Reads an image, upright, no larger than a tile needs; None if it is gone or broken."""
+def load(data: bytes) -> Picture | None:
+    """A file's content as an upright image, no larger than a tile needs; None if it is broken."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as file:
             size = file.size
             orientation = file.getexif().get(0x0112, 1)
             # JPEG alone: decodes at a half, quarter or eighth of the size, which is several times faster.

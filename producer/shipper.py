@@ -76,7 +76,7 @@ class Shipper:
     def _size(self, path: bytes) -> int:
         """Of a file that can be read; what lies behind a URL is not asked for."""
         try:
-            return 0 if datasets.is_url(self._root) else os.stat(self._root + b"/" + path).st_size  # noqa: PTH116
+            return 0 if datasets.is_url(self._root) else os.stat(datasets.whole(self._root, path)).st_size  # noqa: PTH116
         except OSError:
             return 0
 

@@ -116,7 +116,7 @@ def exit_code(outcome: Outcome) -> int:
         return ExitCode.STOPPED
     if outcome.pending or outcome.state != RunState.DONE:
         return ExitCode.INCOMPLETE
-    if outcome.missing:
+    if outcome.missing or outcome.unpublished:
         return ExitCode.ERROR
     return ExitCode.SOME_FAILED if outcome.failed else ExitCode.OK
 

@@ -22,6 +22,7 @@ from producer.cluster import Launch, open_cluster
 from producer.exports import check_truth
 from producer.max_failures import MaxFailures
 from producer.options import DetectionChoices, build_spec, check_detector_text
+from producer.publish import check_target
 from producer.rundir import RunDir
 from producer.session import RunInterrupted, Session, Talk, fields_of, orderly, preload
 from producer.transport import Transport
@@ -37,6 +38,8 @@ class Request:
     launch: Launch
     choices: DetectionChoices
     outputs: Outputs
+    #: A URL or folder for the outputs.
+    publish: str | None = None
     name: str | None = None
     shard_size: int | None = None
     max_failures: str | None = None
@@ -53,7 +56,9 @@ def submit(request: Request, talk: Talk) -> Outcome:
         check_truth(Path(request.outputs.truth))
     dataset = open_dataset(request.datasets)
     request.transport.check(dataset.root)
-    rundir = rundirs.create(request.output, rundirs.new_run_id())
+    run = rundirs.new_run_id()
+    publish = None if request.publish is None else check_target(request.publish, run)
+    rundir = rundirs.create(request.output, run)
     dataset = dataset.keep_stdin(rundir.path / "stdin.list")
     try:
         with orderly(rundir), open_cluster(request.broker_url, request.launch, rundir) as cluster:
@@ -63,7 +68,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
                 talk.say(f"note: {detector.caution}")
             root = dataset.root.decode(errors="surrogateescape")
             spec = build_spec(request.choices, detector, dataset.paths, root)
-            facts = _facts(request, detector)
+            facts = _facts(request, detector) | {"publish": publish}
             rundir.write({**facts, "spec": spec.to_json(), "spec_digest": spec.digest})
             if not Ledger(cluster.connection.client, rundir.run).reserve(fields_of(rundir, spec)):
                 raise ManyeyesError(f"run id {rundir.run} is taken on the broker; submit again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from common.limits import FIRST_SHARD_S, MAX_SHARD_ITEMS, QUEUED_S, SHARD_S, WINDOW_SHARDS
+from common.limits import FIRST_SHARD_S, MAX_SHARD_ITEMS, OWNER_SHARDS_PER_S, QUEUED_S, SHARD_S, WINDOW_SHARDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +42,13 @@ class Window:
 
     def shard_items(self, image_s: float) -> int:
         return max(1, min(int(self.shard_s / image_s), MAX_SHARD_ITEMS))
+
+
+def tail_items(left: int, processes: int, image_s: float) -> int:
+    """Items in a shard, at most, when so many are left to send: ever fewer, so that all processes end together.
+
+    But no more shards a second than the owner manages, or hundreds of processes would wait for it instead. The last
+    few hundred images go one by one all the same: so few shards are no burden.
+    """
+    bearable = min(int(processes / OWNER_SHARDS_PER_S / image_s), left // OWNER_SHARDS_PER_S)
+    return max(1, left // (4 * processes), bearable)

@@ -1,13 +1,18 @@
-"""Where a dataset lies for its producer in, where it lies on this machine out: `--map /data=/mnt/photos`."""
+"""Where a dataset lies for its producer in, where it lies on this machine out: `--map /data=/mnt/photos`.
+
+A mirror of a URL can stand there too: `--map s3://bucket=/mnt/mirror`.
+"""
 
 # Paths are bytes here, and pathlib holds text only.
-# ruff: noqa: PTH112, PTH117, PTH118
+# ruff: noqa: PTH112, PTH117
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
+from common.datasets import is_url
+from common.datasets import whole as whole_of
 from common.errors import UsageError
 
 
@@ -24,7 +29,7 @@ class Roots:
         pairs = []
         for part in filter(None, (part.strip() for part in text.split(","))):
             there, equals, here = part.partition("=")
-            if not equals or not os.path.isabs(there) or not os.path.isabs(here):
+            if not equals or not (os.path.isabs(there) or is_url(there.encode())) or not os.path.isabs(here):
                 raise UsageError(f"--map {part}: give THERE=HERE, two absolute folders, such as /data=/mnt/photos")
             if not os.path.isdir(here):
                 raise UsageError(f"--map {part}: {here} is no folder on this machine; is it mounted?")
@@ -35,11 +40,12 @@ class Roots:
         """(root, path) of an item on this machine, given its producer's; the same where no folder fits."""
         for there, here in self.pairs:
             # The root of a list of files may lie above the folder that is mapped.
-            whole = os.path.join(root, path)
+            whole = whole_of(root, path)
             if whole.startswith(there + b"/"):
                 return here or b"/", whole[len(there) + 1 :]
         return root, path
 
 
 def _whole(folder: str) -> bytes:
-    return os.fsencode(os.path.normpath(folder)).rstrip(b"/")
+    raw = os.fsencode(folder)
+    return (raw if is_url(raw) else os.path.normpath(raw)).rstrip(b"/")

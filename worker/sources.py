@@ -47,13 +47,14 @@ class Sources:
     @contextmanager
     def open(self, shard: Shard) -> Iterator[Fetch]:
         """Fetches the shard's items in their order. Raises ItemError and NotLoaded."""
-        if shard.cargo != NOWHERE:
-            one = self._from_cargo(shard)
-        elif datasets.is_url(shard.root):
-            one = lambda row: datasets.fetch(shard.root, shard.paths[row])  # noqa: E731
-        else:
-            yield lambda path: datasets.fetch(*self._roots.find(shard.root, path))
+
+        def read(path: bytes) -> bytes:
+            return datasets.fetch(*self._roots.find(shard.root, path))
+
+        if shard.cargo == NOWHERE and not datasets.is_url(shard.root):
+            yield read
             return
+        one = self._from_cargo(shard) if shard.cargo != NOWHERE else lambda row: read(shard.paths[row])
         with ahead(self._threads, one, len(shard.paths)) as found:
             numbers = iter(range(shard.message.shard.first, shard.message.shard.first + len(shard.paths)))
 

@@ -1,4 +1,4 @@
-"""Folders, globs, files and lists in; the items of one dataset out, in the order of their paths' bytes."""
+"""Folders, globs, files, lists and URLs in; the items of one dataset out, in the order of their paths' bytes."""
 
 # Paths are bytes here, and pathlib holds text only.
 # ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH120
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from common.datasets import files, remote, stores
 from common.datasets.base import (
     IMAGE_SUFFIXES,
     Item,
@@ -25,11 +26,13 @@ from common.datasets.base import (
     unpack_path,
     with_slash,
 )
-from common.datasets.files import Files, absolute, fetch
+from common.datasets.files import Files, absolute
 from common.datasets.folder import Folder
 from common.datasets.globs import open_glob
 from common.datasets.lists import LIST_SUFFIXES, parse_list, write_list
-from common.errors import UsageError
+from common.datasets.remote import RemoteFolder
+from common.datasets.urls import common_parent, is_url, scheme_of, whole
+from common.errors import ItemError, UsageError
 from common.limits import MAX_PATH_BYTES
 
 __all__ = [
@@ -40,19 +43,16 @@ __all__ = [
     "ListingCounts",
     "display_path",
     "fetch",
+    "glance",
     "is_url",
     "open_dataset",
     "pack_path",
     "unpack_path",
+    "whole",
 ]
 
 #: What stands for a list that comes by standard input.
 STDIN = "-"
-
-
-def is_url(root: bytes) -> bool:
-    """Whether a dataset's root is no folder, but a URL."""
-    return b"://" in root
 
 
 class Dataset:
@@ -61,8 +61,8 @@ class Dataset:
     def __init__(self, paths: tuple[str, ...], sources: Sequence[Source], stdin_names: Sequence[bytes] = ()) -> None:
         #: What was given, absolute; `open_dataset` takes it again. STDIN stays as it is: see `keep_stdin`.
         self.paths = paths
-        #: Absolute: the folder, or the common parent of all that was given.
-        self.root = os.path.commonpath([source.prefix for source in sources])
+        #: Absolute, or a URL: the folder, or the common parent of all that was given.
+        self.root = _root([source.prefix for source in sources])
         self._sources = sources
         self._stdin_names = stdin_names
         self._tally = Tally()
@@ -119,6 +119,14 @@ def open_dataset(paths: Sequence[str], cwd: Path | None = None, stdin: BinaryIO 
             named += stdin_names
             given.append(STDIN)
             continue
+        if is_url(os.fsencode(path)):
+            opened = remote.open_url(path)
+            if isinstance(opened, list):
+                named += opened
+            else:
+                sources.append(_not_empty(opened, path))
+            given.append(path)
+            continue
         whole = absolute(os.fsencode(path), folder)
         status = _status(whole, path)
         if status is None:
@@ -129,11 +137,41 @@ def open_dataset(paths: Sequence[str], cwd: Path | None = None, stdin: BinaryIO 
         else:
             named += _file(whole, path, status)
         given.append(os.fsdecode(whole))
+    _check_one_kind({scheme_of(path) for path in named} | {scheme_of(source.prefix) for source in sources})
     if named:
-        sources.append(Files.named(named))
+        sources.append(remote.named(named) if is_url(named[0]) else Files.named(named))
     if not sources:
         raise UsageError("no dataset: give a folder, a glob, an image or a list of paths")
     return Dataset(tuple(given), sources, stdin_names)
+
+
+def fetch(root: bytes, path: bytes) -> bytes:
+    """One item's bytes, as they are, in any thread and any process.
+
+    Raises ItemError: not_found, no_permission, not_a_file, too_large, read_error, out_of_memory; of a URL also
+    missing_package, where this machine lacks what reads it.
+    """
+    return stores.read(whole(root, path)) if is_url(root) else files.fetch(root, path)
+
+
+def glance(item: bytes) -> bytes | None:
+    """The bytes of an item, by its absolute path or URL, if they can be had at once."""
+    try:
+        if is_url(item):
+            return stores.read(item, stores.Patience.glance())
+        return files.fetch(b"/", item.lstrip(b"/"))
+    except ItemError:
+        return None
+
+
+def _root(prefixes: Sequence[bytes]) -> bytes:
+    return common_parent(prefixes) if is_url(prefixes[0]) else os.path.commonpath(prefixes)
+
+
+def _check_one_kind(schemes: set[bytes]) -> None:
+    if len(schemes) > 1:
+        kinds = " and ".join(display_path(scheme) + "://" if scheme else "local paths" for scheme in sorted(schemes))
+        raise UsageError(f"one run takes items of one kind, not {kinds}: submit them as runs of their own")
 
 
 def _status(path: bytes, given: str) -> os.stat_result | None:
@@ -164,6 +202,13 @@ def _file(path: bytes, given: str, status: os.stat_result) -> list[bytes]:
     return parse_list(data, os.path.dirname(path), repr(given))
 
 
+def _not_empty(source: RemoteFolder, given: str) -> RemoteFolder:
+    tally = Tally()
+    if next(source.paths(tally), None) is None:
+        raise UsageError(f"{given!r} {_nothing_in(tally)}")
+    return source
+
+
 def _glob(pattern: bytes, given: str) -> Folder:
     source = open_glob(pattern)
     if not os.path.isdir(source.prefix) or next(source.paths(Tally()), None) is None:
@@ -176,6 +221,10 @@ def _folder(path: bytes, given: str) -> Folder:
     tally = Tally()
     if next(source.paths(tally), None) is not None:
         return source
+    raise UsageError(f"folder {given!r} {_nothing_in(tally)}")
+
+
+def _nothing_in(tally: Tally) -> str:
     passed_over = [
         f"{count} {what}"
         for count, what in (
@@ -187,9 +236,9 @@ def _folder(path: bytes, given: str) -> Folder:
         if count
     ]
     if not passed_over:
-        raise UsageError(f"folder {given!r} is empty: give one with images in it")
+        return "is empty: give one with images in it"
     kinds = ", ".join(sorted(pack_path(suffix) for suffix in IMAGE_SUFFIXES))
-    raise UsageError(f"folder {given!r} holds no images ({', '.join(passed_over)}): taken are {kinds}")
+    return f"holds no images ({', '.join(passed_over)}): taken are {kinds}"
 
 
 def _merged(sources: Iterable[Source], tally: Tally) -> Iterator[bytes]:

@@ -68,10 +68,7 @@ def fetch(root: bytes, path: bytes) -> bytes:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise ItemError(ItemCode.NOT_A_FILE, "not a regular file; give the image itself")
-            if status.st_size > MAX_FILE_BYTES:
-                raise ItemError(
-                    ItemCode.TOO_LARGE, f"{status.st_size} bytes; a file of at most {MAX_FILE_BYTES} is read"
-                )
+            check_size(status.st_size)
             return file.readall()
     except OSError as error:
         raise _item_error(error) from None
@@ -79,6 +76,12 @@ def fetch(root: bytes, path: bytes) -> bytes:
         raise ItemError(
             ItemCode.OUT_OF_MEMORY, "no memory to read the file; run fewer processes on this worker"
         ) from None
+
+
+def check_size(size: int) -> None:
+    """Raises ItemError for more than is read into memory."""
+    if size > MAX_FILE_BYTES:
+        raise ItemError(ItemCode.TOO_LARGE, f"{size} bytes; a file of at most {MAX_FILE_BYTES} is read")
 
 
 def _item_error(error: OSError) -> ItemError:

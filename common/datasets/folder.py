@@ -25,7 +25,9 @@ class Choice(Protocol):
         """Whether the image is wanted."""
 
 
-class _Everything:
+class Everything:
+    """No choice at all."""
+
     def enters(self, folder: bytes) -> bool:
         return True
 
@@ -38,7 +40,7 @@ class Folder:
     """All images below a folder, or those of a choice. Links to folders are followed, but not into a loop."""
 
     prefix: bytes
-    choice: Choice = field(default_factory=_Everything)
+    choice: Choice = field(default_factory=Everything)
 
     @classmethod
     def at(cls, folder: bytes) -> Folder:

@@ -153,7 +153,7 @@ def test_a_run_that_was_to_go_by_path_is_resumed_another_way(
 ) -> None:
     world.worker("blind", sees=False)
     said = finish(world.submit("--transport", "path"))
-    assert said.code == 1 and "does not see" in said.error and "--transport path" in said.error
+    assert said.code == 1 and "does not see" in said.error and "--transport auto" in said.error
     again = ("resume", "--transport", "redis", "--json")
     check(producer(*again, cwd=world.folder, MANYEYES_BROKER_URL=world.url), world, quiet, client)
 

@@ -40,7 +40,7 @@ def test_a_shard_goes_from_open_to_freed(ledger: Ledger) -> None:
     assert ledger.wait_committed(1.0) == [SHARD]
     [seen] = ledger.look([SHARD])
     assert seen.claimed_by == "w/1" and seen.committed is not None and seen.queue_wait_s is not None
-    assert ledger.result(SHARD) == b"result"
+    assert ledger.results([SHARD]) == [b"result"]
     ledger.free(token, SHARD)
     assert ledger.open_shards() == []
 
@@ -52,12 +52,23 @@ def test_one_attempt_has_one_claim(ledger: Ledger) -> None:
     assert ledger.claim(message(), "w/1").status == "ok", "the same process may ask again after a lost answer"
 
 
+def test_shards_are_freed_together_and_only_those(ledger: Ledger) -> None:
+    token = ledger.lease(None)
+    shards = [ShardId(0, first, 3) for first in (0, 3, 6)]
+    for shard in shards:
+        ledger.open(token, shard, ITEMS)
+    ledger.commit(shards[2], b"kept")
+    ledger.free(token, *shards[:2])
+    assert [one.shard for one in ledger.open_shards()] == [shards[2]]
+    assert ledger.results(shards) == [None, None, b"kept"]
+
+
 def test_the_first_commit_wins(ledger: Ledger) -> None:
     token = ledger.lease(None)
     ledger.open(token, SHARD, ITEMS)
     assert ledger.commit(SHARD, b"first") == "ok"
     assert ledger.commit(SHARD, b"second") == "committed"
-    assert ledger.result(SHARD) == b"first"
+    assert ledger.results([SHARD]) == [b"first"]
     ledger.free(token, SHARD)
     assert ledger.commit(SHARD, b"third") == "closed"
     assert ledger.wait_committed(1.0) == [SHARD]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from common import presence
 from common.broker import celery_app
 from common.errors import FencedError, ItemCode
 from common.ledger import Ledger, RunState
-from common.limits import MAX_DEATHS
+from common.limits import LEASE_LIFE_S, MAX_DEATHS
 from common.messages import ItemRecord, ShardId, ShardMessage, ShardResult
 from common.presence import Beat, WorkerBeat
 from common.spec import Spec
@@ -113,7 +114,7 @@ def test_three_machines_that_vanish_at_one_image_are_its_deaths(bench: Bench, le
     for pid in range(MAX_DEATHS):
         assert not bench.given_up
         bench.remedy.apply(bench.lose_it(pid, with_its_worker=True))
-    payload = ledger.result(ONE)
+    [payload] = ledger.results([ONE])
     assert payload is not None and ShardResult.decode(payload).records[0].error_code == ItemCode.CRASHED
 
 
@@ -129,3 +130,20 @@ def test_a_process_that_its_living_worker_does_not_miss_blames_no_image(bench: B
         assert bench.crew.undecided(f"w/{pid}"), "its worker is about to say why"
         bench.remedy.apply(overdue)
     assert not bench.given_up
+
+
+def test_an_owner_of_thousands_of_processes_looks_up_while_it_sends(
+    redis_url: str, client: redis.Redis, ledger: Ledger, tmp_path: Path
+) -> None:
+    manifest, images = Manifest(tmp_path / "manifest"), 20_000
+    manifest.append_all(b"%05d.jpg" % number for number in range(images))
+    target = Target(celery_app(redis_url), ledger, ledger.lease(None), SPEC, "--detector hog")
+    dispatcher = Dispatcher(target, manifest, Journal(tmp_path / "j"), 0.1, shard_size=1)
+    begun = time.monotonic()
+    assert dispatcher.fill(processes=images), "the window takes more"
+    # The lease lasts 10 s, and 20,000 shards take longer.
+    assert time.monotonic() - begun < LEASE_LIFE_S / 2
+    first = len(ledger.open_shards())
+    assert 0 < first < images and dispatcher.hungry
+    dispatcher.fill(processes=images)
+    assert len(ledger.open_shards()) > first

@@ -10,6 +10,9 @@ import pytest
 from benchmarks import pictures, sameness, summary
 from benchmarks.compare import Plan, differing
 from benchmarks.rounds import Measured
+from benchmarks.scale import footprint, report
+from benchmarks.scale.paper import estimate
+from benchmarks.scale.steady import Step
 from common.errors import UsageError
 from tests.unit import pictures as made
 from tests.unit import tabled
@@ -103,3 +106,63 @@ def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(UsageError, match=str(tmp_path)):
         pictures.repeat([tmp_path], 3, tmp_path / "out")
+
+
+#: As bench-results/scale-items.json has it, of a thousand images.
+THOUSAND = {
+    "items": 1000,
+    "processes": 2,
+    "shards": 4,
+    "listed_per_s": 100_000.0,
+    "images_per_s": 5000.0,
+    "whole_s": 3.0,
+    "outputs_s": 0.25,
+    "owner_rss": 200_000_000,
+    "redis_peak": 7_000_000,
+    "owner_cpu_s": 0.01,
+    "assembly_cpu_s": 0.02,
+    "broker_cpu_s": 0.001,
+    "parents_cpu_s": 0.001,
+    "workers_cpu_s": 0.1,
+    "disk": {"manifest": 21_000, "journal": 280_000, "tables": 16_000, "csv": 290_000, "coco": 510_000, "other": 9000},
+    "shard_in_redis": {"sent": {"items": 100, "bytes": 2100}},
+    "load_before": 0.1,
+    "load_after": 0.9,
+}
+
+
+def test_a_hundred_million_cost_what_a_thousand_cost_by_the_item() -> None:
+    found = estimate(THOUSAND, 100_000_000)
+    assert found.disk == {"manifest": 2.1e9, "journal": 28e9, "tables": 1.6e9, "csv": 29e9, "coco": 51e9}
+    assert found.disk_bytes == 111.7e9
+    assert (found.listing_s, found.collecting_s, found.assembling_s) == (1000, 1000, 2000)
+    assert (found.running_bytes, found.ending_bytes) == (200e6, 800e6)
+
+
+def test_the_report_says_what_was_wanted_beside_what_was_measured() -> None:
+    said = report.items(THOUSAND)
+    assert "| listed and durable | 100,000 items/s | 20,000 or more |" in said
+    assert "| owner, tables and exports | 0.0 s of CPU, 20.0 us an image |" in said
+    assert "| disk, journal | 280.0 bytes an image |" in said
+    assert "| Redis, a shard of 100 sent | 21 bytes an image |" in said
+    assert "| 100,000,000 | 2.1 | 28.0 | 1.6 | 29.0 | 51.0 | 1,000 | 17 | 33 | 200 | 800 |" in report.paper(
+        THOUSAND, [100_000_000]
+    )
+
+
+def test_the_steady_state_ends_before_the_shards_of_the_end_get_smaller() -> None:
+    step = Step(processes=1000, image_s=0.1, detections=5, per_worker=25, seconds=60)
+    assert step.images_per_s == 10_000 and step.settle_s > 2 * step.shard_s
+    # A run's last shards are less than what is left over four times the processes.
+    full = step.shard_s / step.image_s
+    left = step.items - step.images_per_s * (step.settle_s + step.seconds) - 2 * 1000 * full
+    assert left >= 4 * 1000 * full
+    assert Step(10, 0.1, 5, 25, 60, whole=77).items == 77
+
+
+def test_every_byte_of_a_run_is_in_one_part(tmp_path: Path) -> None:
+    for name in ("manifest/00000000.paths", "journal.bin", "images.parquet", "dataset.coco.json", "logs/a.log"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(10))
+    parts = {"manifest": 10, "journal": 10, "tables": 10, "csv": 0, "coco": 10, "other": 10}
+    assert footprint.on_disk(tmp_path) == parts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.messages import ItemRecord, ShardId, ShardResult
-from producer.journal import Journal, JournalAsItIs
+from producer.journal import Journal, JournalAsItIs, frames
 
 
 def result(first: int, count: int, attempt: int = 1) -> ShardResult:
@@ -79,3 +79,17 @@ def test_damage_costs_its_own_results_and_no_others(tmp_path: Path, bit: int) ->
     again.close()
     assert [(one.shard.first, one.attempt) for one in Journal(path).results()] == [(0, 1), (4, 2), (8, 1), (12, 1)]
     assert JournalAsItIs(path).unreadable == 0
+
+
+def test_a_long_journal_is_not_held_in_memory(tmp_path: Path) -> None:
+    status = Path("/proc/self/status")
+    if "RssFile:" not in (status.read_text() if status.exists() else ""):
+        pytest.skip("the system does not say how much of a mapped file is in memory")
+    journal, body = Journal(tmp_path / "j"), bytes(8 << 20)
+    for first in range(12):
+        journal.append([result(first, 1)], [body])
+    journal.close()
+    resident = []
+    for _ in frames(tmp_path / "j"):
+        resident.append(int(status.read_text().partition("RssFile:")[2].split()[0]))
+    assert len(resident) == 12 and max(resident) - resident[0] < 48 << 10  # KiB; the journal has 96 MiB

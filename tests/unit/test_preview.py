@@ -125,7 +125,7 @@ def test_a_box_is_scaled_into_an_undistorted_picture(tmp_path: Path) -> None:
 def test_a_turned_photograph_is_shown_upright(tmp_path: Path, orientation: int) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(pictures.rotated("JPEG", orientation, quality=95))
-    picture = sheet.load(os.fsencode(path))
+    picture = sheet.load(path.read_bytes())
     assert picture is not None and (picture.size, picture.image.size) == ((64, 48), (400, 300))
     pixels = [picture.image.getpixel(point) for point in ((50, 50), (50, 250), (380, 20))]
     assert [int(np.argmax(pixel)) for pixel in pixels] == [0, 1, 2], "red and green left, blue top right"
@@ -139,7 +139,7 @@ def test_every_kind_of_pixel_can_be_shown(tmp_path: Path, kind: str, mode: str) 
     wide = Image.fromarray(np.full((30, 40), 128 * 257, np.uint16))
     path = tmp_path / "a"
     (wide if mode == "I;16" else grey.convert("RGB").convert(mode)).save(path, kind)
-    picture = sheet.load(os.fsencode(path))
+    picture = sheet.load(path.read_bytes())
     assert picture is not None and near(picture.image.getpixel((200, 150)), (128, 128, 128), 4)
 
 

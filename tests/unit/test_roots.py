@@ -21,6 +21,12 @@ def test_the_longest_folder_that_fits_counts(tmp_path: Path) -> None:
     assert roots.find(b"/data2", b"a.jpg") == (b"/data2", b"a.jpg"), "another folder, though it begins alike"
 
 
+def test_a_mirror_of_a_bucket(tmp_path: Path) -> None:
+    roots = Roots.parse(f"s3://bucket/in={tmp_path}")
+    assert roots.find(b"s3://bucket", b"in/a/1.jpg") == (bytes(tmp_path), b"a/1.jpg")
+    assert roots.find(b"s3://bucket", b"/in/1.jpg") == (b"s3://bucket", b"/in/1.jpg"), "a name may begin with a slash"
+
+
 def test_without_a_map_all_is_where_it_is() -> None:
     assert Roots.parse("").find(b"/data", b"a.jpg") == (b"/data", b"a.jpg")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from common.errors import UsageError
+from common.limits import OWNER_SHARDS_PER_S
 from producer.share import priority_of
-from producer.window import Window
+from producer.window import Window, tail_items
 
 
 def shards(window: Window, image_s: float) -> int:
@@ -57,3 +58,28 @@ def test_a_priority_that_there_is_not_is_named(text: str) -> None:
 
 def test_priorities_are_whole_numbers() -> None:
     assert [priority_of(text) for text in ("1", "3", "100")] == [1, 3, 100]
+
+
+def sizes_to_the_end(items: int, processes: int, image_s: float) -> list[int]:
+    """Of the shards that a run ends with."""
+    left, sizes = items, []
+    while left:
+        sizes.append(min(tail_items(left, processes, image_s), left))
+        left -= sizes[-1]
+    return sizes
+
+
+@pytest.mark.parametrize("processes", [1, 2, 16])
+def test_the_last_shards_of_few_processes_are_single_images(processes: int) -> None:
+    sizes = sizes_to_the_end(2000, processes, 0.1)
+    assert sizes == sorted(sizes, reverse=True) and sizes[-4 * processes :] == [1] * (4 * processes)
+    assert sizes[0] == 2000 // (4 * processes)
+
+
+def test_a_thousand_processes_do_not_ask_more_shards_of_an_owner_than_it_manages() -> None:
+    # 30 s of work, ten images a second each: 4 s a shard until little is left, not ever less.
+    sizes = sizes_to_the_end(300_000, 1000, 0.1)
+    assert sizes[0] == 75 and len(sizes) < 30 * OWNER_SHARDS_PER_S * 1.2
+    assert sum(size < 40 for size in sizes) < 1500
+    # A few images are still shared out among as many as there are.
+    assert sizes_to_the_end(100, 1000, 0.1) == [1] * 100

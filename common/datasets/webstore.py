@@ -1,0 +1,110 @@
+"""http(s): a GET for an object, and the links of an index page for a folder."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Awaitable, Callable
+from html.parser import HTMLParser
+from typing import Any, TypeVar
+
+from common import __version__
+from common.datasets.files import check_size
+from common.datasets.stores import Kind
+from common.datasets.urls import canonical, to_send
+from common.limits import CONNECT_S, SILENCE_S
+
+T = TypeVar("T")
+
+
+class WebStore:
+    """Connections are kept, and shared by all threads."""
+
+    def __init__(self, file_system: Any) -> None:
+        import aiohttp
+        from fsspec.config import conf
+
+        #: What the user has configured for fsspec, such as credentials, goes before ours.
+        given = {**conf.get("http", {}), **conf.get("https", {})}.get("client_kwargs", {})
+        # The bytes as they are stored: a digest is taken of them.
+        headers = {"User-Agent": f"manyeyes/{__version__}", "Accept-Encoding": "identity"}
+        ours = {
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
+            "trust_env": True,
+            **given,
+            "headers": {**headers, **given.get("headers", {})},
+        }
+        self._file_system = file_system(client_kwargs=ours)
+
+    def read(self, url: bytes, seconds: float) -> bytes:
+        return self._get(url, _body, seconds)
+
+    def kind(self, url: bytes, seconds: float) -> Kind:
+        """A page is a folder."""
+
+        async def look(answer: Any) -> Kind:
+            return Kind.FOLDER if answer.content_type == "text/html" and b"?" not in url else Kind.OBJECT
+
+        return self._get(url, look, seconds)
+
+    def names(self, folder: bytes, after: bytes, seconds: float) -> list[bytes]:
+        async def links(answer: Any) -> list[bytes]:
+            # The page may have been moved: links are relative to where it is.
+            return links_below(str(answer.url), await _body(answer))
+
+        return sorted(name for name in set(self._get(folder, links, seconds)) if name > after)
+
+    def _get(self, url: bytes, use: Callable[[Any], Awaitable[T]], seconds: float) -> T:
+        from fsspec.asyn import sync
+        from yarl import URL
+
+        async def get() -> T:
+            session = await self._file_system.set_session()
+            async with session.get(URL(to_send(url), encoded=True), **self._file_system.kwargs) as answer:
+                answer.raise_for_status()
+                return await use(answer)
+
+        found: T = sync(self._file_system.loop, get, timeout=seconds)
+        return found
+
+
+async def _body(answer: Any) -> bytes:
+    """Raises ItemError: too_large."""
+    check_size(answer.content_length or 0)
+    parts: list[bytes] = []
+    size = 0
+    async for part in answer.content.iter_any():
+        size += len(part)
+        check_size(size)
+        parts.append(part)
+    return b"".join(parts)
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]
+
+
+def links_below(page: str, html: bytes) -> list[bytes]:
+    """Names, escapes undone, of what a page links to directly below itself: no query, no parent, no other host."""
+    parser = _Links()
+    parser.feed(html.decode("utf-8", "replace"))
+    base = urllib.parse.urlsplit(page)
+    folder = canonical(f"{base.scheme}://{base.netloc}{base.path}".encode())
+    names = []
+    for link in parser.found:
+        try:
+            parts = urllib.parse.urlsplit(urllib.parse.urljoin(page, link.strip()))
+        except ValueError:
+            continue
+        if parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+            continue
+        there = canonical(f"{base.scheme}://{parts.netloc}{parts.path}".encode())
+        name = there.removeprefix(folder)
+        if there != name and name and b"/" not in name[:-1]:
+            names.append(name)
+    return names
