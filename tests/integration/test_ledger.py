@@ -169,7 +169,7 @@ def test_of_two_attempts_whichever_is_first_counts(ledger: Ledger) -> None:
     assert (seen.claimed_by, seen.attempt, seen.slow) == ("w/2", 2, 1)
     assert ledger.commit(SHARD, b"of the slow one") == "ok"
     assert ledger.commit(SHARD, b"of the other") == "committed"
-    assert ledger.result(SHARD) == b"of the slow one"
+    assert ledger.results([SHARD]) == [b"of the slow one"]
 
 
 def test_the_death_of_a_slow_process_leaves_the_second_attempt_alone_and_counts_once(ledger: Ledger) -> None:

@@ -138,7 +138,8 @@ def test_an_owner_of_thousands_of_processes_looks_up_while_it_sends(
     manifest, images = Manifest(tmp_path / "manifest"), 20_000
     manifest.append_all(b"%05d.jpg" % number for number in range(images))
     target = Target(celery_app(redis_url), ledger, ledger.lease(None), SPEC, "--detector hog")
-    dispatcher = Dispatcher(target, manifest, Journal(tmp_path / "j"), 0.1, shard_size=1)
+    carriage = Carriage(ledger, b"/", Transport(), Way.PATH)
+    dispatcher = Dispatcher(target, manifest, Journal(tmp_path / "j"), carriage, 0.1, shard_size=1)
     begun = time.monotonic()
     assert dispatcher.fill(processes=images), "the window takes more"
     # The lease lasts 10 s, and 20,000 shards take longer.
