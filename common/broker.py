@@ -37,7 +37,11 @@ def connect(url: str) -> redis.Redis:
     try:
         found.ping()
     except redis.RedisError as error:
-        raise BrokerError(f"broker {redact(url)} does not answer: {error}; is it running, and the URL right?") from None
+        if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
+            text = "wants another password, or one at all; of a hub `producer url` prints the whole URL"
+            raise BrokerError(f"broker {redact(url)} {text}") from None
+        text = str(error).rstrip(".")
+        raise BrokerError(f"broker {redact(url)} does not answer: {text}; is it running, and the URL right?") from None
     return found
 
 

@@ -25,6 +25,10 @@ class NotLoaded(ManyeyesError):
     """An item's bytes are not in the cargo: a server was restarted, or nobody has loaded them yet."""
 
 
+class CutOff(NotLoaded):
+    """The server with the bytes cannot be reached from here."""
+
+
 class Cargo:
     """One run's. Fields are item numbers, so that a split or a resent shard finds its own."""
 

@@ -83,6 +83,8 @@ SHIP_WINDOW_BYTES = 256 << 20
 SHIPMENT_BYTES = 32 << 20
 #: Bytes. Redis takes no larger value.
 MAX_CARGO_BYTES = 512 << 20
+#: Seconds for which a process tries to reach the server with its images' bytes.
+CARGO_PATIENCE_S = 30.0
 #: Seconds for which cargo outlives its owner's last word.
 CARGO_LIFE_S = 600
 #: Images whose bytes a process asks for before their turn comes, where they come through a network.

@@ -32,12 +32,12 @@ class Carriage:
         cargo = Cargo(server_of(broker, self.place), self._ledger.run)
         self._shipper = Shipper(cargo, self._root, self._transport.window)
 
-    def ship_instead(self, worker: str) -> bool:
-        """A worker does not see what is there: whether its shards are shipped now. As the user has it."""
+    def ship_instead(self, what: str) -> bool:
+        """Somebody cannot read what is there: whether such shards are shipped now. As the user has it."""
         if self._transport.way not in (Way.AUTO, Way.REDIS):
             return False
         if self._shipper is None:
-            log.warning("worker %s does not see the dataset; images go through Redis from now on", worker)
+            log.warning("%s, which this machine can; images go through Redis from now on", what)
             self._ship()
             self._ledger.restore({"cargo": self.place})
         return True

@@ -13,6 +13,7 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
+from common import __version__
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from producer import hubcli, show
@@ -22,6 +23,7 @@ from producer.flags import (
     Broker,
     MaxFailures,
     OtherPriority,
+    OtherShipWindow,
     OtherWay,
     Output,
     Priority,
@@ -40,9 +42,18 @@ RUNS = Path("runs")
 console = Console(stderr=True)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"manyeyes {__version__}")
+        raise typer.Exit
+
+
 @cli.callback()
 def about(
     debug: Annotated[bool, typer.Option(envvar="MANYEYES_DEBUG", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which this is, and end.")
+    ] = False,
 ) -> None:
     """Detect objects in a folder of images, on this machine or on many.
 
@@ -133,6 +144,8 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     from producer.submit import submit as run
     from producer.transport import Transport
 
+    if broker is None:
+        hubcli.note_of_idle_hub()
     for option in ("head", "labels", "concurrency"):
         if broker is not None and _typed(ctx, option):
             raise UsageError(f"--{option} is for local workers; with a broker give it to `worker start`")
@@ -168,7 +181,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
     max_failures: MaxFailures = None,
     priority: OtherPriority = None,
     transport: OtherWay = None,
-    ship_window: ShipWindow = SHIP_WINDOW_BYTES >> 20,
+    ship_window: OtherShipWindow = None,
     output: Output = RUNS,
     broker: Broker = None,
     as_json: AsJson = False,
@@ -176,13 +189,13 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
     """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
     from producer.resume import Again
     from producer.resume import resume as go_on
-    from producer.transport import Transport
 
     again = Again(
         retry_failed,
         max_failures,
         None if priority is None else priority_of(priority),
-        None if transport is None else Transport.parse(transport, ship_window),
+        transport,
+        ship_window,
     )
     rundir = rundirs.find(output, run)
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))

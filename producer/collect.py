@@ -93,6 +93,10 @@ class Collected:
     result: ShardResult
 
 
+#: What a worker says of whatever it has no way to: no disk, no credentials, no network.
+_UNSEEN = {ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION, ItemCode.READ_ERROR}
+
+
 class Collector:
     """Takes results from the store to the journal. The order matters: fsync first, then free."""
 
@@ -105,8 +109,8 @@ class Collector:
         self._token = token
         self._journal = journal
         self._tally = tally
-        #: Told of a worker that does not see a file that is there; whether its shards come another way now.
-        self.ship_instead: Callable[[str], bool] = lambda worker: False
+        #: Told who cannot read what is there; whether such shards come another way now.
+        self.ship_instead: Callable[[str], bool] = lambda what: False
 
     def collect(self, ids: list[ShardId]) -> tuple[list[Collected], list[OpenShard]]:
         """(those that are on disk now, those whose result is of no use and must be made again).
@@ -157,22 +161,24 @@ class Collector:
         if ItemCode.MISSING_PACKAGE in codes:
             text = next(r.error for r in result.records if r.error_code == ItemCode.MISSING_PACKAGE)
             why = f"worker {result.worker} cannot read {shown}: {text} on that machine, and start its worker again"
-        elif not codes <= {ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION} or glance(file) is None:
+        elif not codes <= _UNSEEN or glance(file) is None:
             return False
         elif is_url(file):
             why = (
                 f"worker {result.worker} cannot read {shown} ({result.records[0].error_code}), which this machine can; "
-                "give that machine the same credentials and endpoint, and start its worker again, "
-                "or let images go through Redis: --transport auto"
+                "give that machine the same network, credentials and endpoint, and start its worker again, "
+                "or let images go through Redis: `producer resume --transport auto`"
             )
         else:
             why = (
                 f"worker {result.worker} does not see {shown}, which is there; mount its disk on that machine, "
                 "readable, under the same name or with `worker start --map THERE=HERE`, "
-                "or let images go through Redis: --transport auto"
+                "or let images go through Redis: `producer resume --transport auto`"
             )
-        if self.ship_instead(result.worker):
+        if self.ship_instead(f"worker {result.worker} cannot read {shown} ({result.records[0].error_code})"):
             return True
+        if ItemCode.READ_ERROR in codes:
+            return False  # it may be the object's own fault, of that moment: a row, to be tried again
         # Nor is anything of it collected later, when the disk is there.
         self._ledger.free(self._token, *(shard.shard for shard in self._ledger.open_shards()))
         raise ManyeyesError(why)

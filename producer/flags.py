@@ -47,7 +47,8 @@ Way = Annotated[
         "--transport",
         envvar="MANYEYES_TRANSPORT",
         metavar="auto|path|redis|url",
-        help="How images reach workers: files that they see (path), through Redis, or auto: as they say what they see.",
+        help="auto: workers are asked, and what one does not see goes through Redis; path: workers read the files; "
+        "redis: this machine ships them; url: workers read the URLs, or the run ends.",
     ),
 ]
 OtherWay = Annotated[
@@ -63,6 +64,16 @@ ShipWindow = Annotated[
     int,
     typer.Option(
         envvar="MANYEYES_SHIP_WINDOW", metavar="MB", min=1, help="Megabytes of images that may be in Redis at a time."
+    ),
+]
+OtherShipWindow = Annotated[
+    int | None,
+    typer.Option(
+        "--ship-window",
+        envvar="MANYEYES_SHIP_WINDOW",
+        metavar="MB",
+        min=1,
+        help="Another bound on the megabytes of images in Redis. (default: as before)",
     ),
 ]
 OtherPriority = Annotated[

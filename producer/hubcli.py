@@ -157,6 +157,14 @@ def workers(
         _say(f"no worker is on {redact(broker)}; start one:  MANYEYES_BROKER_URL={redact(broker)} worker start")
 
 
+def note_of_idle_hub() -> None:
+    """For a run that is about to begin beside it."""
+    from producer.hub.words import default_folder
+
+    if HubFolder(default_folder()).running():
+        _say("note: this run is local; to use the hub that runs here:  export MANYEYES_BROKER_URL=$(producer url)")
+
+
 def _folder(state: Path | None) -> HubFolder:
     from producer.hub.words import default_folder
 

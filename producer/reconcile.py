@@ -22,6 +22,8 @@ class Why(StrEnum):
     HANDED_BACK = "handed_back"
     #: The bytes of its items were not in Redis.
     NOT_LOADED = "not_loaded"
+    #: Its worker does not reach the server that they are on.
+    CUT_OFF = "cut_off"
     #: Its process lives and is at something else.
     DROPPED = "dropped"
     #: Nobody took it, though its turn is long over.
@@ -41,7 +43,11 @@ class Overdue:
 
 
 #: What a worker says of a claim whose process goes on.
-_NO_DEATH = {Fate.HANDED_BACK: Why.HANDED_BACK, Fate.NOT_LOADED: Why.NOT_LOADED}
+_NO_DEATH = {
+    Fate.HANDED_BACK: Why.HANDED_BACK,
+    Fate.NOT_LOADED: Why.NOT_LOADED,
+    Fate.CUT_OFF: Why.CUT_OFF,
+}
 
 
 class Reconciler:

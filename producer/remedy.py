@@ -58,7 +58,8 @@ class Remedy:
             return
         attempt, times = sent
         self._found[why] += 1
-        log.warning("shard %s is sent again (attempt %d): %s", shard.shard, attempt, _because(shard, why))
+        level = logging.INFO if why is Why.NOT_LOADED else logging.WARNING
+        log.log(level, "shard %s is sent again (attempt %d): %s", shard.shard, attempt, _because(shard, why))
         if attempt > MAX_ATTEMPTS:
             raise ManyeyesError(
                 f"shard {shard.shard} was sent {MAX_ATTEMPTS} times and never done; see the workers' logs"
@@ -105,6 +106,7 @@ def _because(shard: OpenShard, why: Why) -> str:
         Why.DROPPED: f"the process {shard.claimed_by} that had it is at something else",
         Why.UNCLAIMED: "nobody has taken it",
         Why.NOT_LOADED: "its images' bytes were not in Redis",
+        Why.CUT_OFF: f"{shard.claimed_by} does not reach the cargo server; open its port there, or stop that worker",
         Why.CLOCK: "the broker's clock jumped",
         Why.SLOW: f"a second attempt, for {shard.claimed_by} is slow and others idle",
     }[why]

@@ -37,7 +37,7 @@ def describe(progress: Progress) -> str:
         _crew(progress),
     ]
     if progress.sent_again:
-        parts.append(f"{progress.sent_again:,} shards sent again")
+        parts.append(f"{progress.sent_again:,} shard{'s' * (progress.sent_again != 1)} sent again")
     return ", ".join(parts)
 
 

@@ -29,8 +29,9 @@ class Again:
     max_failures: str | None = None
     #: Another weight among runs than before.
     priority: int | None = None
-    #: Images are to reach workers in another way than before.
-    transport: Transport | None = None
+    #: Images are to reach workers in another way than before, or within another window, megabytes.
+    way: str | None = None
+    ship_window: int | None = None
 
 
 def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> Outcome:
@@ -39,8 +40,7 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
     MaxFailures.parse(again.max_failures)
     data, spec = rundir.read(), rundir.spec()
     state = RunState(data["state"])
-    if again.transport is not None:
-        again.transport.check(os.fsencode(spec.root))
+    Transport.of(data).changed(again.way, again.ship_window).check(os.fsencode(spec.root))
     if state is RunState.CANCELLED:
         from producer.verify import verify  # pyarrow: other commands need not wait for it
 
@@ -82,8 +82,7 @@ def _reopen(rundir: RunDir, again: Again) -> None:
         data["max_failures"] = again.max_failures
     if again.priority is not None:
         data["priority"] = again.priority
-    if again.transport is not None:
-        data["transport"] = again.transport.to_json()
+    data["transport"] = Transport.of(data).changed(again.way, again.ship_window).to_json()
     rundir.ask_to_pause(False)
     rundir.write({**data, "state": RunState.SUBMITTING})
 

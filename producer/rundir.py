@@ -189,5 +189,5 @@ def find(output: Path, name: str) -> RunDir:
     found = [run for run in runs if run.run.startswith(name)]
     if len(found) != 1:
         what = "no run" if not found else f"{len(found)} runs"
-        raise UsageError(f"{what} in {output} begin with {name!r}; `producer runs` lists them")
+        raise UsageError(f"{what} in {output} begins with {name!r}; `producer runs` lists them")
     return found[0]

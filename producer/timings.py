@@ -196,7 +196,8 @@ def _failed(outcome: Outcome) -> str:
 def _speed(outcome: Outcome, figures: dict[str, Any]) -> str:
     count, efficiency = len(figures["processes"]), figures["parallel_efficiency"]
     parts = [f"{outcome.images_per_s:,.1f} images/s", f"{outcome.seconds:,.1f} s in all"]
-    if efficiency is not None:
+    # Of a run that was resumed, shards may have begun before this owner's span.
+    if efficiency is not None and efficiency <= 1:
         parts.append(f"{count} process{'es' * (count != 1)} busy {efficiency:.0%} of the time")
     return ", ".join(parts)
 

@@ -53,6 +53,10 @@ class Transport:
         except ValueError:
             raise UsageError(f"--transport {way} is not known; give one of {', '.join(Way)}") from None
 
+    def changed(self, way: str | None, window_mb: int | None) -> Transport:
+        """As `resume` has it: what is not given stays. Raises UsageError."""
+        return Transport.parse(way or self.way, window_mb if window_mb is not None else self.window >> 20)
+
     def check(self, root: bytes) -> None:
         """Raises UsageError where the dataset does not lie where this way could begin."""
         if self.way is Way.URL and not is_url(root):
@@ -103,7 +107,7 @@ def choose(transport: Transport, connection: Connection, queue: str, root: bytes
     if cut_off:
         raise UsageError(
             f"worker {cut_off[0]} does not reach port {place} of the broker's host, through which images' bytes go; "
-            "open it there (`producer up` says which it is), or mount the dataset's disk and give --transport path"
+            "open that port there, or stop that worker; then `producer resume`"
         )
     why = f"{', '.join(blind[:3])}{' and others' if len(blind) > 3 else ''}"
     return Chosen(Way.REDIS, why)

@@ -62,7 +62,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
             "--map",
             envvar="MANYEYES_MAP",
             metavar="THERE=HERE",
-            help="A folder of the producer's machine, and its name here; several separated by commas.",
+            help="A folder of the producer's machine, or a URL, and its name here; several separated by commas.",
         ),
     ] = None,
     memory_limit: Annotated[

@@ -15,7 +15,7 @@ import psutil
 import redis
 
 from common import presence
-from common.cargo import NotLoaded
+from common.cargo import CutOff, NotLoaded
 from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
 from common.ledger import Fate, Ledger
@@ -132,7 +132,8 @@ class PoolProcess:
                 ledger.report(message.shard, message.attempt, self.name, Fate.HANDED_BACK)
             return f"given up: {why}"
         except NotLoaded as why:
-            ledger.report(message.shard, message.attempt, self.name, Fate.NOT_LOADED)
+            fate = Fate.CUT_OFF if isinstance(why, CutOff) else Fate.NOT_LOADED
+            ledger.report(message.shard, message.attempt, self.name, fate)
             return f"given up: {why}"
         except SystemExit:
             # So billiard brings a TERM: no image is to blame. The worker's parent gives the shard back.

@@ -30,7 +30,9 @@ class Roots:
         for part in filter(None, (part.strip() for part in text.split(","))):
             there, equals, here = part.partition("=")
             if not equals or not (os.path.isabs(there) or is_url(there.encode())) or not os.path.isabs(here):
-                raise UsageError(f"--map {part}: give THERE=HERE, two absolute folders, such as /data=/mnt/photos")
+                raise UsageError(
+                    f"--map {part}: give THERE=HERE, two absolute folders such as /data=/mnt/photos, or s3://bucket=/mnt/mirror"
+                )
             if not os.path.isdir(here):
                 raise UsageError(f"--map {part}: {here} is no folder on this machine; is it mounted?")
             pairs.append((_whole(there), _whole(here)))

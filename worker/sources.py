@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import redis
 
 from common import datasets
-from common.cargo import NOWHERE, Cargo, NotLoaded, server_of
-from common.limits import COMMIT_PATIENCE_S, FETCH_AHEAD, HEARTBEAT_S
+from common.cargo import NOWHERE, Cargo, CutOff, server_of
+from common.limits import CARGO_PATIENCE_S, FETCH_AHEAD, HEARTBEAT_S
 from common.messages import ShardMessage
 from worker.ahead import ahead
 from worker.pipeline import Fetch
@@ -75,12 +75,12 @@ class Sources:
 
     def _patiently(self, cargo: Cargo, item: int) -> bytes:
         """A server that is gone for a while is waited for."""
-        deadline = time.monotonic() + COMMIT_PATIENCE_S
+        deadline = time.monotonic() + CARGO_PATIENCE_S
         while True:
             try:
                 return cargo.fetch(item)
             except redis.RedisError as error:
                 if time.monotonic() >= deadline or self._slot.ending:
-                    raise NotLoaded(f"the images' bytes cannot be had: {error}") from None
+                    raise CutOff(f"the images' bytes cannot be had: {error}") from None
                 log.warning("item %d waits for its bytes: %s", item, error)
                 time.sleep(HEARTBEAT_S / 2)

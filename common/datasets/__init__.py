@@ -112,6 +112,8 @@ def open_dataset(paths: Sequence[str], cwd: Path | None = None, stdin: BinaryIO 
     named: list[bytes] = []
     stdin_names: list[bytes] = []
     given: list[str] = []
+    # Before any server is asked.
+    _check_one_kind({scheme for path in paths if (scheme := scheme_of(os.fsencode(path)))})
     for path in paths:
         if path == STDIN:
             # A second `-` finds the stream at its end: the names were all read the first time.

@@ -41,6 +41,8 @@ class Fate(StrEnum):
     HANDED_BACK = "handed_back"
     #: The bytes of its items are not where they should be.
     NOT_LOADED = "not_loaded"
+    #: Its worker does not reach the server that they are on.
+    CUT_OFF = "cut_off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,8 +120,11 @@ class HubFolder:
             raise UsageError(f"{self._settings} was written by another version; name another folder: --state")
         return data
 
-    def write(self, settings: dict[str, Any]) -> None:
-        """They hold the password."""
+    def write(self, settings: dict[str, Any] | None) -> None:
+        """They hold the password. None: as of a hub that there never was."""
+        if settings is None:
+            self._settings.unlink(missing_ok=True)
+            return
         with atomic.atomic_file(self._settings, mode=0o600) as file:
             file.write((json.dumps({"schema": HUB_SCHEMA, **settings}, indent=2) + "\n").encode())
 

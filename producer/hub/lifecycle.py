@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
             settings = running_settings(folder)
             return Hub(folder, settings, status, True, HubSettings.of(wish, folder.read()) == settings)
         _await_end(folder)
-        settings = HubSettings.of(wish, folder.read()).with_ports()
+        before = folder.read()
+        settings = HubSettings.of(wish, before).with_ports()
         folder.write(asdict(settings))
         say(f"starting in {folder.path}")
         logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", BROKER, CARGO, WORKER, FLOWER)}
@@ -69,6 +71,8 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
         except BaseException:
             keeper.terminate()
             keeper.wait()
+            # What failed is not what the next `up` should try again.
+            folder.write(before)
             raise
         return Hub(folder, settings, status)
 
@@ -77,7 +81,9 @@ def running_settings(folder: HubFolder) -> HubSettings:
     """Raises ManyeyesError where no hub runs."""
     data = folder.read()
     if data is None or not folder.running():
-        raise ManyeyesError(f"no hub runs in {folder.path}; start one:  producer up")
+        raise ManyeyesError(
+            f"no hub runs in {folder.path}; start one:  producer up --state {shlex.quote(str(folder.path))}"
+        )
     return HubSettings(**data)
 
 

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from common.errors import UsageError
 from producer.cluster import Launch
 from producer.hub import addresses
 from producer.hub.addresses import Listen
@@ -66,6 +67,8 @@ class HubSettings:
         return replace(found, flower_port=addresses.claim_port(self.host, self.flower_port, option))
 
     def _cargo_port(self, port: int) -> int:
+        if self.cargo_port == port:
+            raise UsageError(f"--cargo-port {port} is the broker's own; give another, or none")
         if self.cargo_port:
             return addresses.claim_port(self.host, self.cargo_port, "--cargo-port N")
         return addresses.free_port(self.host, port + 1 if port + 1 != self.flower_port else 0)

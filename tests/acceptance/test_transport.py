@@ -154,8 +154,18 @@ def test_a_run_that_was_to_go_by_path_is_resumed_another_way(
     world.worker("blind", sees=False)
     said = finish(world.submit("--transport", "path"))
     assert said.code == 1 and "does not see" in said.error and "--transport auto" in said.error
-    again = ("resume", "--transport", "redis", "--json")
+    again = ("resume", "--transport", "redis", "--ship-window", "7", "--json")
     check(producer(*again, cwd=world.folder, MANYEYES_BROKER_URL=world.url), world, quiet, client)
+    kept = json.loads((only_run(world.folder) / "run.json").read_text())["transport"]
+    assert kept == {"way": "redis", "window": 7 << 20}
+
+
+def test_who_does_not_reach_the_cargo_is_named(world: World, client: redis.Redis) -> None:
+    """At submit it is a refusal; to one that joins later, nobody can say anything before."""
+    client.set("manyeyes:cargo-port", 1)
+    world.worker("blind", sees=False)
+    said = finish(world.submit())
+    assert said.code in (1, 2) and "port 1" in said.error and "producer resume" in said.error, said.err
 
 
 @pytest.mark.parametrize("when", ["cargo", "all", "owner"])

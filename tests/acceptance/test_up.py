@@ -231,6 +231,7 @@ def test_a_worker_that_cannot_start_ends_the_whole_start(small: TestHub) -> None
     said = small.producer("up", *ON_FREE_PORTS, "--no-flower", "--detector", "missing.onnx")
     assert said.code == 2 and said.error.startswith("worker: ") and "missing.onnx" in said.error
     assert not small.folder.running() and marked(small.mark) == []
+    assert small.folder.read() is None, "the next one does not inherit it"
 
 
 def test_a_state_folder_that_cannot_be_ours_is_refused(small: TestHub) -> None:
