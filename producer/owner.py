@@ -101,6 +101,7 @@ class Owner:
                 self.dispatcher.adopt(shard.shard)
             else:
                 self._ledger.free(self._token, shard.shard)
+        self._carriage.unload_but(self.dispatcher.in_flight)
 
     def _file_of(self, item: int) -> bytes:
         [path] = self._work.manifest.read(item, 1)
@@ -141,10 +142,11 @@ class Owner:
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_S
                         end = self._tick()
-                        self._unrest.over()
                     more = not self._paused and self.dispatcher.fill(len(self.crew.processes))
                     wait_s = _WAIT_S if self.dispatcher.in_flight and not more else _SHORT_WAIT_S
                     self._collect(self._ledger.wait_committed(wait_s))
+                    # All of it: one that answers, and takes no image's bytes, would be waited for without an end.
+                    self._unrest.over()
                 except FencedError:
                     # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
                     self._ledger.lease(self._token)
