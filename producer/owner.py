@@ -87,7 +87,7 @@ class Owner:
     def _take_over(self) -> None:
         """Tell Redis of the run, and see what is open already: of a new run, of another owner, of a lost server."""
         work = self._work
-        self._server = self._server_id()
+        server = self._server_id()
         self._tell_run()
         target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options)
         self.collector = Collector(self._ledger, self._token, work.journal, self.tally, self._file_of)
@@ -102,6 +102,8 @@ class Owner:
             else:
                 self._ledger.free(self._token, shard.shard)
         self._carriage.unload_but(self.dispatcher.in_flight)
+        # Last: if the broker is lost once more before all that is open is known, it is looked at once more.
+        self._server = server
 
     def _file_of(self, item: int) -> bytes:
         [path] = self._work.manifest.read(item, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,7 @@ import redis
 from common import datasets
 from common.cargo import Cargo
 from common.errors import ItemCode, ItemError
-from common.limits import FETCH_AHEAD, MAX_CARGO_BYTES, SHIPMENT_BYTES
+from common.limits import FETCH_AHEAD, MAX_CARGO_BYTES, SHIPMENT_BYTES, SHIPMENT_S
 
 
 class Shipper:
@@ -54,11 +55,15 @@ class Shipper:
             return 0
         found: dict[int, bytes | ItemError] = {}
         size, budget = 0, min(most, room)
+        until = time.monotonic() + SHIPMENT_S
         for item, data in zip(range(first, first + len(paths)), self._read_all(paths, budget), strict=False):
             more = len(data) if isinstance(data, bytes) else 0
             if size + more > budget and (found or self._held):
                 break
             found[item], size = data, size + more
+            # What is asked for at once is taken, or it would be read once more.
+            if len(found) % FETCH_AHEAD == 0 and time.monotonic() >= until:
+                break
         if found:
             self._cargo.load(found)
             held = {item: len(data) if isinstance(data, bytes) else 0 for item, data in found.items()}

@@ -17,7 +17,7 @@ import redis
 from common.broker import client as client_of
 from common.cargo import Cargo
 from common.datasets import pack_path
-from common.limits import SIGHT_S
+from common.limits import LEASE_LIFE_S, SIGHT_S
 from common.sight import Sight
 from producer import valkey
 from producer.shipper import Shipper
@@ -128,6 +128,23 @@ def test_a_shard_that_waited_for_room_and_ended_otherwise_holds_nothing_up(clien
     shipper.unload(1, 1)  # its first attempt was not dead after all
     shipper.unload(0, 1)
     assert shipper.load(2, [b"c"], 1) == 1
+    shipper.end()
+
+
+def test_a_slow_disk_holds_the_owner_up_for_a_moment_only(
+    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And 64 seconds would be longer than its lease."""
+
+    def slowly(root: bytes, path: bytes) -> bytes:
+        time.sleep(1.5)
+        return path
+
+    monkeypatch.setattr("common.datasets.fetch", slowly)
+    shipper = Shipper(Cargo(client, "run"), os.fsencode(tmp_path), 1 << 20)
+    begun = time.monotonic()
+    assert shipper.load(0, [b"a"] * 512, 1) == 16
+    assert time.monotonic() - begun < LEASE_LIFE_S / 2
     shipper.end()
 
 
