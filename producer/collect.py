@@ -152,27 +152,33 @@ class Collector:
         codes = {record.error_code for record in result.records}
         if None in codes:
             return False
-        file = self._file_of(result.shard.first)
-        shown = display_path(file)
         if ItemCode.MISSING_PACKAGE in codes:
+            shown = display_path(self._file_of(result.shard.first))
             text = next(r.error for r in result.records if r.error_code == ItemCode.MISSING_PACKAGE)
             why = f"worker {result.worker} cannot read {shown}: {text} on that machine, and start its worker again"
-        elif not codes <= {ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION} or glance(file) is None:
+        elif not codes <= {ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION} or (file := self._there(result.shard)) is None:
             return False
         elif is_url(file):
             why = (
-                f"worker {result.worker} cannot read {shown} ({result.records[0].error_code}), which this machine can; "
-                "give that machine the same credentials and endpoint, and start its worker again, "
-                "or let images go through Redis: --transport auto"
+                f"worker {result.worker} cannot read {display_path(file)} ({result.records[0].error_code}), "
+                "which this machine can; give that machine the same credentials and endpoint, "
+                "and start its worker again, or let images go through Redis: --transport auto"
             )
         else:
             why = (
-                f"worker {result.worker} does not see {shown}, which is there; mount its disk on that machine, "
-                "readable, under the same name or with `worker start --map THERE=HERE`, "
-                "or let images go through Redis: --transport auto"
+                f"worker {result.worker} does not see {display_path(file)}, which is there; "
+                "mount its disk on that machine, readable, under the same name "
+                "or with `worker start --map THERE=HERE`, or let images go through Redis: --transport auto"
             )
         if self.ship_instead(result.worker):
             return True
         # Nor is anything of it collected later, when the disk is there.
         self._ledger.free(self._token, *(shard.shard for shard in self._ledger.open_shards()))
         raise ManyeyesError(why)
+
+    def _there(self, shard: ShardId) -> bytes | None:
+        """A file of the shard's that can be read here: the first may be missing everywhere, and the others not."""
+        for item in sorted({shard.first, shard.first + shard.count // 2, shard.first + shard.count - 1}):
+            if glance(file := self._file_of(item)) is not None:
+                return file
+        return None
