@@ -6,7 +6,7 @@ Cargo is a copy that can be lost at any time: what is missing is loaded again. S
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import redis
@@ -60,8 +60,9 @@ class Cargo:
         code, text = json.loads(error)
         raise ItemError(ItemCode(code), text)
 
-    def unload(self, first: int, count: int) -> None:
-        fields = [name for item in range(first, first + count) for name in (str(item), f"e{item}")]
+    def unload(self, items: Iterable[int]) -> None:
+        """At least one."""
+        fields = [name for item in items for name in (str(item), f"e{item}")]
         self._client.hdel(self._key, *fields)
 
     def keep(self) -> None:

@@ -81,6 +81,8 @@ MAX_UNREADABLE = 3
 SHIP_WINDOW_BYTES = 256 << 20
 #: Bytes of images in one shard then, at most, unless its one image is larger: reading them must not hold the owner up.
 SHIPMENT_BYTES = 32 << 20
+#: Seconds of reading them, after which a shard has what it has: for a slow disk, or a server far away.
+SHIPMENT_S = 2.0
 #: Bytes. Redis takes no larger value.
 MAX_CARGO_BYTES = 512 << 20
 #: Seconds for which a process tries to reach the server with its images' bytes.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from common.cargo import NOWHERE, Cargo, server_of
 from common.ledger import Ledger
+from common.messages import ShardId
 from producer.shipper import Shipper
 from producer.transport import Transport, Way, cargo_place
 
@@ -30,7 +31,10 @@ class Carriage:
         broker = self._ledger.client
         self.place = cargo_place(broker)
         cargo = Cargo(server_of(broker, self.place), self._ledger.run)
-        self._shipper = Shipper(cargo, self._root, self._transport.window)
+        shipper = Shipper(cargo, self._root, self._transport.window)
+        # Last: should the broker not take the word, it is said again.
+        self._ledger.restore({"cargo": self.place})
+        self._shipper = shipper
 
     def ship_instead(self, what: str) -> bool:
         """Somebody cannot read what is there: whether such shards are shipped now. As the user has it."""
@@ -39,7 +43,6 @@ class Carriage:
         if self._shipper is None:
             log.warning("%s, which this machine can; images go through Redis from now on", what)
             self._ship()
-            self._ledger.restore({"cargo": self.place})
         return True
 
     def load(self, first: int, paths: Sequence[bytes], processes: int) -> int:
@@ -54,6 +57,11 @@ class Carriage:
         """Nobody needs these items any more, or they are to be read anew."""
         if self._shipper is not None:
             self._shipper.unload(first, count)
+
+    def unload_but(self, kept: Iterable[ShardId]) -> None:
+        """Only these shards are open still: the broker was started again, and knows of no others."""
+        if self._shipper is not None:
+            self._shipper.unload_but(range(shard.first, shard.first + shard.count) for shard in kept)
 
     def keep(self) -> None:
         """Once a second."""

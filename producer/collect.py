@@ -156,16 +156,16 @@ class Collector:
         codes = {record.error_code for record in result.records}
         if None in codes:
             return False
-        file = self._file_of(result.shard.first)
-        shown = display_path(file)
+        file = self._file_of(result.shard.first) if ItemCode.MISSING_PACKAGE in codes else None
+        if file is None and (not codes <= _UNSEEN or (file := self._there(result.shard)) is None):
+            return False
+        shown, first = display_path(file), result.records[0]
         if ItemCode.MISSING_PACKAGE in codes:
             text = next(r.error for r in result.records if r.error_code == ItemCode.MISSING_PACKAGE)
             why = f"worker {result.worker} cannot read {shown}: {text} on that machine, and start its worker again"
-        elif not codes <= _UNSEEN or glance(file) is None:
-            return False
         elif is_url(file):
             why = (
-                f"worker {result.worker} cannot read {shown} ({result.records[0].error_code}), which this machine can; "
+                f"worker {result.worker} cannot read {shown} ({first.error_code}), which this machine can; "
                 "give that machine the same network, credentials and endpoint, and start its worker again, "
                 "or let images go through Redis: `producer resume --transport auto`"
             )
@@ -175,10 +175,17 @@ class Collector:
                 "readable, under the same name or with `worker start --map THERE=HERE`, "
                 "or let images go through Redis: `producer resume --transport auto`"
             )
-        if self.ship_instead(f"worker {result.worker} cannot read {shown} ({result.records[0].error_code})"):
+        if self.ship_instead(f"worker {result.worker} cannot read {shown} ({first.error_code})"):
             return True
         if ItemCode.READ_ERROR in codes:
             return False  # it may be the object's own fault, of that moment: a row, to be tried again
         # Nor is anything of it collected later, when the disk is there.
         self._ledger.free(self._token, *(shard.shard for shard in self._ledger.open_shards()))
         raise ManyeyesError(why)
+
+    def _there(self, shard: ShardId) -> bytes | None:
+        """A file of the shard's that can be read here: the first may be missing everywhere, and the others not."""
+        for item in sorted({shard.first, shard.first + shard.count // 2, shard.first + shard.count - 1}):
+            if glance(file := self._file_of(item)) is not None:
+                return file
+        return None

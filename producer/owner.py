@@ -87,7 +87,7 @@ class Owner:
     def _take_over(self) -> None:
         """Tell Redis of the run, and see what is open already: of a new run, of another owner, of a lost server."""
         work = self._work
-        self._server = self._server_id()
+        server = self._server_id()
         self._tell_run()
         target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options)
         self.collector = Collector(self._ledger, self._token, work.journal, self.tally, self._file_of)
@@ -101,6 +101,9 @@ class Owner:
                 self.dispatcher.adopt(shard.shard)
             else:
                 self._ledger.free(self._token, shard.shard)
+        self._carriage.unload_but(self.dispatcher.in_flight)
+        # Last: if the broker is lost once more before all that is open is known, it is looked at once more.
+        self._server = server
 
     def _file_of(self, item: int) -> bytes:
         [path] = self._work.manifest.read(item, 1)
@@ -141,10 +144,11 @@ class Owner:
                     if time.monotonic() >= next_tick:
                         next_tick = time.monotonic() + TICK_S
                         end = self._tick()
-                        self._unrest.over()
                     more = not self._paused and self.dispatcher.fill(len(self.crew.processes))
                     wait_s = _WAIT_S if self.dispatcher.in_flight and not more else _SHORT_WAIT_S
                     self._collect(self._ledger.wait_committed(wait_s))
+                    # All of it: one that answers, and takes no image's bytes, would be waited for without an end.
+                    self._unrest.over()
                 except FencedError:
                     # Only lost, with all else that a flushed broker forgets? Raises again where another owner has it.
                     self._ledger.lease(self._token)

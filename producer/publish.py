@@ -79,14 +79,20 @@ class _Target:
         return sync(self.files.loop, getattr(self.files, f"_{verb}"), *arguments, timeout=seconds)
 
 
-def check_target(given: str, run: str) -> str:
-    """What was given, absolute. Raises UsageError where nothing can be written: better before a long run than after."""
+def check_target(given: str, folder: Path) -> str:
+    """What was given, absolute. Raises UsageError where nothing can be written: better before a long run than after.
+
+    `folder` will be the run's own, which cannot be published to itself.
+    """
+    run = folder.name
     if is_url(given.encode(errors="surrogateescape")):
         url = display_path(canonical(given.encode(errors="surrogateescape"))).rstrip("/")
         if url.startswith(("http://", "https://")):
             raise UsageError(f"--publish {given}: a web server takes no files; give s3://, gs://, or a folder")
     else:
         url = str(Path(given).expanduser().absolute())
+        if Path(url, run).resolve() == folder.resolve():
+            raise UsageError(f"--publish {given}: the run itself is there; give another folder, or leave it out")
     try:
         target = _Target.of(url)
         with tempfile.NamedTemporaryFile() as nothing:
@@ -107,6 +113,8 @@ def publish(rundir: RunDir, outcome: Outcome) -> Outcome:
         return outcome
     there = f"{url}/{rundir.run}"
     try:
+        if Path(there).resolve() == rundir.path.resolve():
+            raise UsageError("the run itself is there")
         _copy(rundir, _Target.of(there), {**data, "published": there})
     except Exception as error:
         text = f"not published to {there}: {_words(error)}; nothing is lost, to try again:  {rundir.command('resume')}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+
+import redis
 
 from common import datasets
 from common.cargo import Cargo
 from common.errors import ItemCode, ItemError
-from common.limits import FETCH_AHEAD, MAX_CARGO_BYTES, SHIPMENT_BYTES
+from common.limits import FETCH_AHEAD, MAX_CARGO_BYTES, SHIPMENT_BYTES, SHIPMENT_S
 
 
 class Shipper:
@@ -22,8 +26,8 @@ class Shipper:
         #: Bytes by item, of what is loaded.
         self._held: dict[int, int] = {}
         self._bytes = 0
-        #: A shard that is open waits for room: nothing new is loaded before it.
-        self._owed = False
+        #: The first item of an open shard that waits for room: nothing new is loaded before it.
+        self._owed: int | None = None
         self._threads = ThreadPoolExecutor(FETCH_AHEAD, "ship")
         # What another owner has left counts in no bound. Shards that miss it say so.
         cargo.clear()
@@ -33,7 +37,7 @@ class Shipper:
 
         Every process must find a shard, and another must wait for it.
         """
-        if self._owed:
+        if self._owed is not None:
             return 0
         return self._load(first, paths, min(SHIPMENT_BYTES, self._window // (2 * processes)))
 
@@ -41,7 +45,8 @@ class Shipper:
         """The same of an open shard, whose bytes were lost."""
         self.unload(first, len(paths))
         loaded = self._load(first, paths, SHIPMENT_BYTES)
-        self._owed = loaded == 0
+        if loaded == 0:
+            self._owed = first
         return loaded
 
     def _load(self, first: int, paths: Sequence[bytes], most: int) -> int:
@@ -50,11 +55,15 @@ class Shipper:
             return 0
         found: dict[int, bytes | ItemError] = {}
         size, budget = 0, min(most, room)
+        until = time.monotonic() + SHIPMENT_S
         for item, data in zip(range(first, first + len(paths)), self._read_all(paths, budget), strict=False):
             more = len(data) if isinstance(data, bytes) else 0
             if size + more > budget and (found or self._held):
                 break
             found[item], size = data, size + more
+            # What is asked for at once is taken, or it would be read once more.
+            if len(found) % FETCH_AHEAD == 0 and time.monotonic() >= until:
+                break
         if found:
             self._cargo.load(found)
             held = {item: len(data) if isinstance(data, bytes) else 0 for item, data in found.items()}
@@ -91,14 +100,27 @@ class Shipper:
         return data
 
     def unload(self, first: int, count: int) -> None:
-        held = [self._held.pop(item) for item in range(first, first + count) if item in self._held]
-        if held:
-            self._bytes -= sum(held)
-            self._cargo.unload(first, count)
+        """Also of a shard that waits for room: it has another turn, or needs none, for it has ended all the same."""
+        if self._owed is not None and first <= self._owed < first + count:
+            self._owed = None
+        self._forget([item for item in range(first, first + count) if item in self._held])
+
+    def unload_but(self, kept: Iterable[range]) -> None:
+        """All but these items': what the broker has forgotten of is opened, and loaded, anew."""
+        items = set[int]().union(*kept)
+        self._owed = None
+        self._forget([item for item in self._held if item not in items])
+
+    def _forget(self, items: Sequence[int]) -> None:
+        if items:
+            self._bytes -= sum(self._held.pop(item) for item in items)
+            self._cargo.unload(items)
 
     def keep(self) -> None:
         self._cargo.keep()
 
     def end(self) -> None:
+        """A server that is gone has nothing to clear; and no run that is done fails for it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._cargo.clear()
+        with contextlib.suppress(redis.RedisError):
+            self._cargo.clear()

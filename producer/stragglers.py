@@ -112,6 +112,8 @@ class Stragglers:
                 continue
             key = shard.shard, shard.attempt
             claim = before.get(key) or Claim(shard, self._image_s(beat), now)
+            # As it is now: one that went on beside it may have died.
+            claim.shard = shard
             claim.seen(beat.shard_done if (beat.run, beat.shard) == (self._run, str(shard.shard)) else 0, now)
             self._claims[key] = claim
 

@@ -57,7 +57,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
     dataset = open_dataset(request.datasets)
     request.transport.check(dataset.root)
     run = rundirs.new_run_id()
-    publish = None if request.publish is None else check_target(request.publish, run)
+    publish = None if request.publish is None else check_target(request.publish, request.output / run)
     rundir = rundirs.create(request.output, run)
     dataset = dataset.keep_stdin(rundir.path / "stdin.list")
     try:

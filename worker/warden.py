@@ -149,7 +149,9 @@ class Warden(threading.Thread):
             self._short_since = time.monotonic()
         at_image = [seen for seen in self._seen.values() if seen.entry.item is not None]
         bounded = [seen for seen in at_image if seen.entry.image_timeout]
-        idle = [seen.seconds for seen in self._seen.values() if seen.entry.item is None]
+        # Between images of a shard it waits for a network: that is work.
+        at_work = any(seen.entry.shard for seen in self._seen.values())
+        idle = [seen.seconds for seen in self._seen.values()]
         return WorkerBeat(
             worker=self._post.worker,
             host=os.uname().nodename,
@@ -160,7 +162,7 @@ class Warden(threading.Thread):
             started=self._post.started,
             short_s=0.0 if self._short_since is None else time.monotonic() - self._short_since,
             overdue_s=max([0.0, *(seen.seconds - seen.entry.image_timeout for seen in bounded)]),
-            idle_s=min(idle) if idle and not at_image else 0.0,
+            idle_s=min(idle) if idle and not at_work else 0.0,
         )
 
 
