@@ -80,6 +80,13 @@ def sibling(known: redis.Redis, port: int) -> redis.Redis:
     return redis.Redis(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, "port": port}))
 
 
+def unhurried(known: redis.Redis, seconds: float) -> redis.Redis:
+    """A client of the same server for large values, each of which may take so long."""
+    pool = known.connection_pool
+    slow = {**pool.connection_kwargs, "socket_timeout": seconds, "retry": Retry(ExponentialBackoff(), 0)}
+    return redis.Redis(connection_pool=type(pool)(pool.connection_class, **slow))
+
+
 def celery_app(url: str | None) -> Celery:
     """The Celery app that producers send through and workers serve. Nothing connects yet."""
     # Celery, and its command line with the last one, let these override whatever an app was built with; the URL was

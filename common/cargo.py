@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import redis
 
-from common.broker import PREFIX, sibling
+from common.broker import PREFIX, sibling, unhurried
 from common.errors import ItemCode, ItemError, ManyeyesError, ProtocolError
-from common.limits import CARGO_LIFE_S
+from common.limits import CARGO_LIFE_S, CARGO_LOAD_S
 
 #: On a hub's broker: the port, on the same host and with the same password, of a server without a file.
 PORT_KEY = f"{PREFIX}cargo-port"
@@ -34,17 +34,19 @@ class Cargo:
 
     def __init__(self, client: redis.Redis, run: str) -> None:
         self._client = client
+        self._loader: redis.Redis | None = None
         self._key = f"{PREFIX}cargo:{run}"
 
     def load(self, items: Mapping[int, bytes | ItemError]) -> None:
-        """Bytes as they are; in place of what could not be read, why."""
+        """Bytes as they are; in place of what could not be read, why. Over a slow network it may take minutes."""
         fields: dict[bytes, bytes] = {}
         for item, found in items.items():
             if isinstance(found, ItemError):
                 fields[b"e%d" % item] = json.dumps([found.code, str(found)]).encode()
             else:
                 fields[b"%d" % item] = found
-        pipe = self._client.pipeline(transaction=False)
+        self._loader = self._loader or unhurried(self._client, CARGO_LOAD_S)
+        pipe = self._loader.pipeline(transaction=False)
         pipe.hset(self._key, mapping=cast("Any", fields))
         pipe.expire(self._key, CARGO_LIFE_S)
         pipe.execute()

@@ -81,8 +81,10 @@ MAX_UNREADABLE = 3
 SHIP_WINDOW_BYTES = 256 << 20
 #: Bytes of images in one shard then, at most, unless its one image is larger: reading them must not hold the owner up.
 SHIPMENT_BYTES = 32 << 20
-#: Seconds of reading them, after which a shard has what it has: for a slow disk, or a server far away.
+#: Seconds for which an owner waits for them to be read and sent; then it comes again, for its lease is short.
 SHIPMENT_S = 2.0
+#: Seconds that the server may take for one of them: 500 MB over a slow network.
+CARGO_LOAD_S = 600.0
 #: Bytes. Redis takes no larger value.
 MAX_CARGO_BYTES = 512 << 20
 #: Seconds for which a process tries to reach the server with its images' bytes.
@@ -91,8 +93,10 @@ CARGO_PATIENCE_S = 30.0
 CARGO_LIFE_S = 600
 #: Images whose bytes a process asks for before their turn comes, where they come through a network.
 FETCH_AHEAD = 8
+#: Seconds after which a process waits no longer for an image's bytes: more than all attempts at a URL together.
+FETCH_LIMIT_S = 600.0
 #: Seconds for a worker to say whether it sees a file.
-SIGHT_S = 3.0
+SIGHT_S = 6.0
 
 #: Seconds between a worker's looks at its pool processes.
 WATCH_S = 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -93,6 +94,8 @@ class Collected:
     result: ShardResult
 
 
+#: Seconds after which no further file is glanced at.
+_GLANCES_S = 2.0
 #: What a worker says of whatever it has no way to: no disk, no credentials, no network.
 _UNSEEN = {ItemCode.NOT_FOUND, ItemCode.NO_PERMISSION, ItemCode.READ_ERROR}
 
@@ -185,7 +188,8 @@ class Collector:
 
     def _there(self, shard: ShardId) -> bytes | None:
         """A file of the shard's that can be read here: the first may be missing everywhere, and the others not."""
+        until = time.monotonic() + _GLANCES_S
         for item in sorted({shard.first, shard.first + shard.count // 2, shard.first + shard.count - 1}):
-            if glance(file := self._file_of(item)) is not None:
+            if time.monotonic() < until and glance(file := self._file_of(item)) is not None:
                 return file
         return None

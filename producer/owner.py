@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 _WAIT_S = 0.5
 _SHORT_WAIT_S = 0.05
+#: Seconds for which overdue shards are mended, one after the other, before the lease is looked after again.
+_MEND_S = 2.0
 #: Seconds after which a committed shard that nobody told us of is collected all the same.
 _FORGOTTEN_S = 5.0
 #: Seconds in which an interrupted owner tells the broker.
@@ -262,8 +264,10 @@ class Owner:
         if any(one.why is Why.LOST for one in overdue):
             # A process may have come, and claimed, between the two looks.
             self.crew.look()
-        alive = self.crew.at()
+        alive, until = self.crew.at(), time.monotonic() + _MEND_S
         for one in overdue:
+            if time.monotonic() >= until:
+                break  # the rest is overdue at the next look too
             process = str(one.shard.claimed_by)
             if not (one.why is Why.LOST and (process in alive or self.crew.undecided(process))):
                 self._remedy.apply(one, blame=not self._unrest.shaken)

@@ -82,7 +82,7 @@ class PoolProcess:
 
     def __init__(self, client: redis.Redis, detectors: list[Detector], worker: str, slot: Slot, roots: Roots) -> None:
         self.client = client
-        self._sources = Sources(client, roots, slot)
+        self._sources = Sources(client, roots, slot, self._still_wanted)
         self._slot = slot
         self.worker = worker
         self.pid = os.getpid()
@@ -179,16 +179,20 @@ class PoolProcess:
                 log.warning("%s shard %s waits for the broker: %s", message.run, message.shard, error)
                 time.sleep(HEARTBEAT_S / 2)
 
+    def _still_wanted(self) -> None:
+        """Raises pipeline.Interrupted."""
+        state = self.pulse.run_state
+        if state is not None and state not in ("running", "submitting"):
+            raise pipeline.Interrupted(f"it is {state}")
+        if self._slot.ending:
+            raise pipeline.Interrupted("the worker ends")
+
     def _watch(self, message: ShardMessage) -> Callable[[int], None]:
         self.pulse.run_state = None
         first, run, shard = message.shard.first, message.run, str(message.shard)
 
         def before(row: int) -> None:
-            state = self.pulse.run_state
-            if state is not None and state not in ("running", "submitting"):
-                raise pipeline.Interrupted(f"it is {state}")
-            if self._slot.ending:
-                raise pipeline.Interrupted("the worker ends")
+            self._still_wanted()
             self._slot.item(first + row)
             now = self.pulse.now
             self.pulse.now = replace(

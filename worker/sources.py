@@ -13,6 +13,7 @@ import redis
 
 from common import datasets
 from common.cargo import NOWHERE, Cargo, CutOff, server_of
+from common.errors import ItemCode, ItemError
 from common.limits import CARGO_PATIENCE_S, FETCH_AHEAD, HEARTBEAT_S
 from common.messages import ShardMessage
 from worker.ahead import ahead
@@ -37,7 +38,9 @@ class Shard:
 class Sources:
     """What one pool process reads from. Its threads begin with the first shard that comes through a network."""
 
-    def __init__(self, broker: redis.Redis, roots: Roots, slot: Slot) -> None:
+    def __init__(self, broker: redis.Redis, roots: Roots, slot: Slot, check: Callable[[], None]) -> None:
+        #: Called while a fetch is waited for: raises what ends the wait.
+        self._check = check
         self._broker = broker
         self._roots = roots
         self._slot = slot
@@ -56,15 +59,21 @@ class Sources:
             return
         one = self._from_cargo(shard) if shard.cargo != NOWHERE else lambda row: read(shard.paths[row])
         with ahead(self._threads, one, len(shard.paths)) as found:
-            numbers = iter(range(shard.message.shard.first, shard.message.shard.first + len(shard.paths)))
+            rows = iter(range(len(shard.paths)))
 
             def fetch(_: bytes) -> bytes:
+                row = next(rows)
                 # What is slow now is the network, which has bounds of its own: no image is to blame.
                 self._slot.between()
                 try:
-                    return found.next()
+                    return found.next(self._check)
+                except ItemError as error:
+                    if error.code is not ItemCode.OUT_OF_MEMORY:
+                        raise
+                    # Perhaps for those that came ahead.
+                    return one(row)
                 finally:
-                    self._slot.item(next(numbers))
+                    self._slot.item(shard.message.shard.first + row)
 
             yield fetch
 

@@ -57,6 +57,8 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
     with folder.exclusive():
         if folder.running() and (status := folder.status()) and status.state != HubState.ENDING:
             settings = running_settings(folder)
+            with client(settings.local_url) as broker:
+                broker.set(PORT_KEY, settings.cargo_port)
             return Hub(folder, settings, status, True, HubSettings.of(wish, folder.read()) == settings)
         _await_end(folder)
         before = folder.read()

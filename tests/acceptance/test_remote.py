@@ -243,3 +243,12 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 and len(here) == 
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_is_not_published_to_itself(tmp_path: Path) -> None:
+    """Its own run.json, which goes first, would be gone, and with it the run."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"no image")
+    said = producer("submit", "photos", "--json", "--publish", "./runs", cwd=tmp_path)
+    assert said.code == 2 and "--publish ./runs" in said.error
+    assert not list(tmp_path.glob("runs/*"))

@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from common.broker import connect
+from tests.acceptance.brokers import Forgetful
 from tests.acceptance.commands import Said, finish, marked, only_run, producer, start
 from tests.acceptance.hubs import ON_FREE_PORTS, TestHub
 from tests.acceptance.workers import a_worker
@@ -160,14 +161,6 @@ def test_a_run_that_was_to_go_by_path_is_resumed_another_way(
     assert kept == {"way": "redis", "window": 7 << 20}
 
 
-def test_who_does_not_reach_the_cargo_is_named(world: World, client: redis.Redis) -> None:
-    """At submit it is a refusal; to one that joins later, nobody can say anything before."""
-    client.set("manyeyes:cargo-port", 1)
-    world.worker("blind", sees=False)
-    said = finish(world.submit())
-    assert said.code in (1, 2) and "port 1" in said.error and "producer resume" in said.error, said.err
-
-
 @pytest.mark.parametrize("when", ["cargo", "all", "owner"])
 def test_cargo_that_is_lost_is_loaded_again(
     when: str, world: World, made: poison.Poisoned, quiet: dict[str, bytes], client: redis.Redis
@@ -192,10 +185,7 @@ def test_cargo_that_is_lost_is_loaded_again(
 
 
 def test_what_is_in_redis_keeps_within_the_window(world: World, made: poison.Poisoned, client: redis.Redis) -> None:
-    random = np.random.default_rng(0)
-    for number in range(100):
-        noise = random.integers(0, 256, (200, 200, 3), np.uint8)
-        (world.folder / "photos" / "000" / f"heavy{number}.png").write_bytes(cv2.imencode(".png", noise)[1].tobytes())
+    make_heavy(world.folder / "photos" / "000", 100)
     world.worker("blind", sees=False, processes=2)
     empty = used(client)
     process = world.submit("--ship-window", 1)
@@ -212,6 +202,43 @@ def test_what_is_in_redis_keeps_within_the_window(world: World, made: poison.Poi
 def used(client: redis.Redis) -> int:
     info: Any = client.info("memory")
     return int(info["used_memory"])
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Forgetful]:
+    broker = Forgetful(tmp_path)
+    yield broker
+    broker.end()
+
+
+def test_a_broker_that_forgets_a_full_window(
+    tmp_path: Path, forgetful: Forgetful, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = poison.make(tmp_path, 4, [], pace_s=0.05)
+    make_heavy(tmp_path / "photos" / "000", 60)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    world = World(tmp_path, forgetful.url)
+    process = None
+    try:
+        world.worker("blind", sees=False)
+        process = world.submit("--ship-window", 1, "--shard-size", 2)
+        wait_until(lambda: world.stored() > 6, what="first results")
+        forgetful.restart()
+        said = finish(process)
+        assert said.code == 0 and said.json["ok"] == 64, said.err
+    finally:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.communicate()
+        world.end()
+
+
+def make_heavy(folder: Path, count: int) -> None:
+    random = np.random.default_rng(0)
+    for number in range(count):
+        noise = random.integers(0, 256, (200, 200, 3), np.uint8)
+        (folder / f"heavy{number:03d}.png").write_bytes(cv2.imencode(".png", noise)[1].tobytes())
 
 
 def test_a_hubs_file_holds_no_image(made: poison.Poisoned) -> None:
@@ -235,6 +262,9 @@ def test_a_hubs_file_holds_no_image(made: poison.Poisoned) -> None:
         assert kept < IMAGES * HEAVY / 10
         with connect(hub.url) as client:
             nothing_left(client)
+            client.set("manyeyes:cargo-port", 1)
+        refused = finish(world.submit())
+        assert refused.code == 2 and "does not reach port 1" in refused.error and "producer resume" in refused.error
         world.end()
     finally:
         hub.producer("down")
