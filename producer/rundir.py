@@ -188,6 +188,6 @@ def find(output: Path, name: str) -> RunDir:
         return runs[-1]
     found = [run for run in runs if run.run.startswith(name)]
     if len(found) != 1:
-        what = "no run" if not found else f"{len(found)} runs"
-        raise UsageError(f"{what} in {output} begins with {name!r}; `producer runs` lists them")
+        what = f"{len(found)} runs in {output} begin" if found else f"no run in {output} begins"
+        raise UsageError(f"{what} with {name!r}; `producer runs` lists them")
     return found[0]

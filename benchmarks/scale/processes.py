@@ -97,15 +97,17 @@ def _look(
     if step.whole is None:
         stage.wait_for(lambda: tail.seen != [], "the first result", owner, _PATIENCE_S)
         _wait(step.settle_s, owner)
-    window.mark(Server.look(client), _used(pids))
+    used = _used(pids)
+    window.mark(Server.look(client), used)
     until = time.monotonic() + (step.seconds if step.whole is None else float("inf"))
     while time.monotonic() < until and tail.items < step.items:
         if owner.poll() is not None:
             raise ManyeyesError("the owner has ended")
         window.note(client, queue, run)
         footprint.note_shard(window.shards, client, run)
+        used = _used(pids, used)
         time.sleep(_LOOK_S)
-    window.mark(Server.look(client), _used(pids))
+    window.mark(Server.look(client), _used(pids, used))
     window.heartbeat_bytes = footprint.of_heartbeat(client)
     window.collected = tail.end()
     return window
@@ -119,9 +121,14 @@ def _wait(seconds: float, owner: subprocess.Popen[bytes]) -> None:
     raise ManyeyesError("the owner ended before its speed was steady;")
 
 
-def _used(pids: dict[str, list[int]]) -> dict[str, tuple[float, int]]:
+Used = dict[str, tuple[float, int]]
+
+
+def _used(pids: dict[str, list[int]], before: Used | None = None) -> Used:
+    """Of what has ended meanwhile: as it was before. The owner ends as soon as all is collected."""
     found = {}
     for name, ones in pids.items():
         seen = [look(pid) for pid in ones]
-        found[name] = (sum(one.cpu_s for one in seen), sum(one.rss for one in seen))
+        now = (sum(one.cpu_s for one in seen), sum(one.rss for one in seen))
+        found[name] = before[name] if before and not now[1] else now
     return found

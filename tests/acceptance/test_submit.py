@@ -217,7 +217,7 @@ def test_runs_are_listed_and_found(photos: Path, tmp_path: Path) -> None:
     assert refused.code == 2 and "done" in refused.error
     again = producer("resume", prefix, "--json", cwd=tmp_path)
     assert again.code == 0 and again.json == first, "nothing was missing"
-    assert "begin with" in producer("status", "1999", cwd=tmp_path).error
+    assert "begins with" in producer("status", "1999", cwd=tmp_path).error
 
 
 def test_a_detached_run_goes_on_by_itself(photos: Path, tmp_path: Path) -> None:
