@@ -35,6 +35,7 @@ from producer.publish import publish
 from producer.rundir import RunDir
 from producer.timings import ProcessFacts, RunFacts
 from producer.transport import ASKED, Transport, Way, choose
+from producer.unrest import Unrest
 from producer.work import Work
 
 Report = Callable[[Progress], None]
@@ -85,8 +86,7 @@ class Session:
             dataset = open_dataset(self.spec.datasets)
         broker_cpu = _broker_cpu_s(client)
         startup_s = time.monotonic() - self.begun
-        work = self._work(data, manifest, journal, dataset)
-        owner = Owner(self.cluster.connection, work, self.detector, self.talk.report, self.cluster.check)
+        owner = self._take_over(lambda: self._work(data, manifest, journal, dataset))
         self.rundir.write({**data, "state": RunState.RUNNING})
         try:
             state = self._run(owner)
@@ -97,6 +97,16 @@ class Session:
         outputs = Outputs.of(data)
         outcome = assemble(self.rundir, self.spec, (manifest, journal), facts, state, outputs)
         return publish(self.rundir, outcome)
+
+    def _take_over(self, work: Callable[[], Work]) -> Owner:
+        """A broker that goes away while workers are asked, or open shards adopted, is waited for as it is later on."""
+        unrest = Unrest()
+        while True:
+            try:
+                return Owner(self.cluster.connection, work(), self.detector, self.talk.report, self.cluster.check)
+            except (redis.RedisError, OperationalError) as error:
+                unrest.outwait(error)
+                self.cluster.check()
 
     def _work(self, data: dict[str, Any], manifest: Manifest, journal: Journal, dataset: Dataset | None) -> Work:
         listing = None if manifest.complete or dataset is None else _listing(dataset, self.spec)
