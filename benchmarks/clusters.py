@@ -18,17 +18,24 @@ from common.limits import HEARTBEAT_LIFE_S
 from producer import valkey
 
 #: Seconds for a worker to load, or a run to get going.
-_START_S = 60.0
-_LOOK_S = 0.05
+START_S = 60.0
+_LOOK_S = 0.02
 
 
 @contextmanager
 def broker(folder: Path) -> Iterator[str]:
-    """The URL of a Valkey without a file."""
+    """The URL of one as `producer submit` starts it where no broker is configured."""
+    with embedded_broker(folder) as (url, _):
+        yield url
+
+
+@contextmanager
+def embedded_broker(folder: Path) -> Iterator[tuple[str, int]]:
+    """(URL, pid) of the same."""
     address = valkey.Address.new()
     server = valkey.start(valkey.server_path(), address, folder / "broker.log")
     try:
-        yield address.url
+        yield address.url, server.pid
     finally:
         server.kill()
         server.wait()
@@ -65,12 +72,16 @@ def _live(url: str) -> int:
         return len(presence.live_processes(client))
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Raises ManyeyesError."""
-    deadline = time.monotonic() + _START_S
+def wait_for(
+    condition: Callable[[], bool], what: str, child: subprocess.Popen[bytes] | None = None, patience_s: float = START_S
+) -> None:
+    """Raises ManyeyesError when it does not come true, or the child that should bring it about has ended."""
+    deadline = time.monotonic() + patience_s
     while not condition():
+        if child is not None and child.poll() is not None:
+            raise ManyeyesError(f"waiting for {what}: `{child.args!r}` has ended with {child.returncode}")
         if time.monotonic() > deadline:
-            raise ManyeyesError(f"{what}: nothing for {_START_S:.0f} s")
+            raise ManyeyesError(f"waiting for {what}: it did not come within {patience_s:.0f} s")
         time.sleep(_LOOK_S)
 
 

@@ -76,15 +76,17 @@ def client(url: str) -> redis.Redis:
 
 def sibling(known: redis.Redis, port: int) -> redis.Redis:
     """A client for another server on the same host, with the same login and timeouts. Nothing connects yet."""
-    pool = known.connection_pool
-    return redis.Redis(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, "port": port}))
+    return _like(known, port=port)
 
 
 def unhurried(known: redis.Redis, seconds: float) -> redis.Redis:
     """A client of the same server for large values, each of which may take so long."""
+    return _like(known, socket_timeout=seconds, retry=Retry(ExponentialBackoff(), 0))
+
+
+def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
     pool = known.connection_pool
-    slow = {**pool.connection_kwargs, "socket_timeout": seconds, "retry": Retry(ExponentialBackoff(), 0)}
-    return redis.Redis(connection_pool=type(pool)(pool.connection_class, **slow))
+    return redis.Redis(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
 
 
 def celery_app(url: str | None) -> Celery:

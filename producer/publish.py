@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.datasets import is_url
+from common.datasets import is_url, stores
 from common.datasets.base import display_path
 from common.datasets.faults import fault_of
 from common.datasets.stores import file_system_class
 from common.datasets.urls import canonical
 from common.errors import ItemCode, ManyeyesError, UsageError
 from common.ledger import RunState
-from common.limits import FETCH_ATTEMPTS, FETCH_BACKOFF_S, FETCH_TIMEOUT_S
+from common.limits import FETCH_ATTEMPTS, FETCH_TIMEOUT_S
 from producer.aggregator import Outcome
 from producer.exports import DEFAULT_NAMES
 from producer.exports.coco import DATASET_NAME
@@ -149,7 +147,7 @@ def _patiently(do: Callable[[], T]) -> T:
         except Exception as error:
             if attempt == FETCH_ATTEMPTS or not fault_of(error).passing:
                 raise
-            time.sleep(FETCH_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+            stores.rest(attempt)
     raise AssertionError("at least one attempt")
 
 

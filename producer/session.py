@@ -132,10 +132,12 @@ class Session:
         """How images reach the workers that are there. Local ones see what we see."""
         if self.cluster.local is not None and transport.way is Way.AUTO:
             transport = replace(transport, way=Way.PATH)
-        if manifest.items or dataset is None:
-            first = manifest.read(0, min(ASKED, manifest.items))
-        else:
-            first = [item.path for item in islice(dataset.items(), ASKED)]
+
+        def first() -> list[bytes]:
+            if manifest.items or dataset is None:
+                return manifest.read(0, min(ASKED, manifest.items))
+            return [item.path for item in islice(dataset.items(), ASKED)]
+
         root = os.fsencode(self.spec.root)
         chosen = choose(transport, self.cluster.connection, self.spec.queue, root, first)
         if chosen.why:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -88,14 +88,19 @@ def cargo_place(client: redis.Redis) -> str:
     return port.decode() if port else ON_BROKER
 
 
-def choose(transport: Transport, connection: Connection, queue: str, root: bytes, items: Sequence[bytes]) -> Chosen:
-    """`items`: the dataset's first. Raises UsageError where a worker cannot be reached in the way that is left."""
+def choose(
+    transport: Transport, connection: Connection, queue: str, root: bytes, first: Callable[[], Sequence[bytes]]
+) -> Chosen:
+    """`first` lists the dataset's first items, where workers are to be asked about them.
+
+    Raises UsageError where a worker cannot be reached in the way that is left.
+    """
     if is_url(root) and transport.way is not Way.REDIS:
         return Chosen(Way.URL)
     if transport.way is Way.PATH:
         return Chosen(Way.PATH)
-    if transport.way is Way.REDIS:
-        items = ()  # only the way to the cargo is asked for
+    # Who ships by order asks for the way to the cargo only.
+    items = () if transport.way is Way.REDIS else first()
     here = sight.look((root, item) for item in items)
     place = cargo_place(connection.client)
     answers = _ask(connection, queue, root, items, place)

@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from benchmarks import measure
+from benchmarks import clusters, measure
 from benchmarks.scale import footprint, nothing, stage, tree
 from benchmarks.scale.footprint import Shard
 from benchmarks.scale.watching import Seen, Server, Watch, load
@@ -65,7 +65,7 @@ def measured(items: int, processes: int, where: Path | None, keep: bool) -> Item
         begun = time.monotonic()
         images = _images(folder, items, where if keep else None)
         folder_s = time.monotonic() - begun
-        with stage.embedded_broker(folder) as (url, server):
+        with clusters.embedded_broker(folder) as (url, server):
             env = stage.environment(folder, url)
             with stage.workers(folder, url, env, processes) as worker, connect(url) as client:
                 empty = Server.look(client).memory

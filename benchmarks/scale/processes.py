@@ -17,7 +17,7 @@ from typing import cast
 
 import redis
 
-from benchmarks import measure
+from benchmarks import clusters, measure
 from benchmarks.scale import footprint, nothing, stage
 from benchmarks.scale.following import Tail
 from benchmarks.scale.steady import Measured, Step, Window
@@ -51,7 +51,7 @@ def _swarm(folder: Path, url: str, step: Step) -> Iterator[list[subprocess.Popen
             command = [sys.executable, "-m", "benchmarks.scale.swarm", str(plan)]
             children.append(stack.enter_context(stage.started(command, folder, env, f"swarm{number}")))
         count = lambda: cast(int, client.zcard(presence.PROCESSES_KEY)) >= step.processes  # noqa: E731
-        stage.wait_for(count, "the simulated processes", children[0], _PATIENCE_S)
+        clusters.wait_for(count, "the simulated processes", children[0], _PATIENCE_S)
         yield children
 
 
@@ -89,13 +89,13 @@ def _look(
     step: Step, folder: Path, client: redis.Redis, owner: subprocess.Popen[bytes], pids: dict[str, list[int]]
 ) -> Window:
     """Wait for the steady state, then look at it; or at the whole run."""
-    stage.wait_for(lambda: any((folder / "runs").glob("*/journal.bin")), "the run", owner, _PATIENCE_S)
+    clusters.wait_for(lambda: any((folder / "runs").glob("*/journal.bin")), "the run", owner, _PATIENCE_S)
     [path] = (folder / "runs").glob("*/journal.bin")
     run, window, tail = path.parent.name, Window(), Tail(path)
     tail.start()
     queue = f"{PREFIX}{nothing.info().queue}"
     if step.whole is None:
-        stage.wait_for(lambda: tail.seen != [], "the first result", owner, _PATIENCE_S)
+        clusters.wait_for(lambda: tail.seen != [], "the first result", owner, _PATIENCE_S)
         _wait(step.settle_s, owner)
     used = _used(pids)
     window.mark(Server.look(client), used)

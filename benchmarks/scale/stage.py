@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import measure
+from benchmarks.clusters import wait_for
 from benchmarks.scale import nothing
 from chaos import plugin
 from common import presence
 from common.broker import connect
-from common.errors import ManyeyesError
 from common.limits import HEARTBEAT_LIFE_S
 from producer import valkey
 
-#: Seconds for a worker to load, a server to start.
-START_S = 60.0
 _PASSWORD = "scale"
 
 
@@ -39,19 +35,6 @@ def broker(folder: Path) -> Iterator[tuple[str, int]]:
     finally:
         server.kill()
         server.wait()
-
-
-@contextmanager
-def embedded_broker(folder: Path) -> Iterator[tuple[str, int]]:
-    """(URL, pid) of a Valkey as `producer submit` starts it where no broker is configured."""
-    address = valkey.Address.new()
-    server = valkey.start(valkey.server_path(), address, folder / "broker.log")
-    try:
-        yield address.url, server.pid
-    finally:
-        server.kill()
-        server.wait()
-        shutil.rmtree(address.folder)
 
 
 def environment(folder: Path, url: str) -> dict[str, str]:
@@ -90,16 +73,3 @@ def started(command: Sequence[str], folder: Path, env: dict[str, str], name: str
 def last_words(folder: Path, name: str) -> str:
     file = folder / f"{name}.err"
     return " ".join(file.read_text(errors="replace").strip().splitlines()[-3:]) if file.exists() else ""
-
-
-def wait_for(
-    condition: Callable[[], bool], what: str, child: subprocess.Popen[bytes] | None = None, patience_s: float = START_S
-) -> None:
-    """Raises ManyeyesError when it does not come true, or the child that should bring it about has ended."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if child is not None and child.poll() is not None:
-            raise ManyeyesError(f"waiting for {what}: `{child.args!r}` has ended with {child.returncode}")
-        if time.monotonic() > deadline:
-            raise ManyeyesError(f"waiting for {what}: it did not come within {patience_s:.0f} s")
-        time.sleep(0.02)

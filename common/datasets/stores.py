@@ -121,7 +121,11 @@ def _outwait(error: Exception, attempt: int, patience: Patience) -> None:
     fault = fault_of(error)
     if not fault.passing or attempt >= patience.attempts:
         raise fault.as_error() from error
-    # Apart from each other, or all that failed together would come again together.
+    rest(attempt)
+
+
+def rest(attempt: int) -> None:
+    """Before the next attempt. Apart from others, or all that failed together would come again together."""
     time.sleep(FETCH_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
 
 
