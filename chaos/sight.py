@@ -14,7 +14,7 @@ from common import presence
 from common.broker import PREFIX
 from common.errors import ManyeyesError
 from common.ledger import Ledger, OpenShard
-from common.messages import ShardId
+from common.messages import ShardId, task_queue
 from producer.itemset import ItemSet
 from producer.journal import frames
 
@@ -71,7 +71,7 @@ def look(client: redis.Redis, run: str, fleet: Fleet) -> Sight | None:
 
 def queued(client: redis.Redis, queue: str) -> list[tuple[bytes, ShardId]]:
     """Messages that wait, the next one last, and the shards that they are about."""
-    raws = cast("list[bytes]", client.lrange(f"{PREFIX}{queue}", 0, -1))
+    raws = cast("list[bytes]", client.lrange(f"{PREFIX}{task_queue(queue)}", 0, -1))
     return [(raw, _shard_of(json.loads(raw))) for raw in raws]
 
 

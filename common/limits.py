@@ -1,6 +1,6 @@
 """Every bound on a size or a time, in one place."""
 
-#: Version of the messages, the ledger and the heartbeats. Both sides refuse any other.
+#: Version of the messages, the ledger and the heartbeats. It is in the queues' names, and both sides refuse any other.
 PROTOCOL = 1
 
 #: Items. The most that travel as one Celery task.

@@ -18,6 +18,12 @@ from common.limits import MAX_RESULT_BYTES, MAX_SHARD_ITEMS, PROTOCOL
 #: The one task that workers run; the producer sends it by this name.
 DETECT_TASK = "manyeyes.detect"
 
+
+def task_queue(queue: str, protocol: int = PROTOCOL) -> str:
+    """The Celery queue of what serves a detector. Of another protocol, another: two versions can share a broker."""
+    return f"queue.{protocol}.{queue}"
+
+
 #: One detection of a result. `row` counts the shard's items from 0; boxes are float32 pixels, x1 <= x2, y1 <= y2.
 DETECTION_DTYPE = np.dtype(
     [

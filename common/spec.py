@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common.errors import ProtocolError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
 
 
@@ -47,8 +48,12 @@ class Spec:
 
     @classmethod
     def from_text(cls, text: str) -> Spec:
-        data: dict[str, Any] = json.loads(text)
-        for name in ("datasets", "labels", "imgsz", "classes"):
-            if data[name] is not None:
-                data[name] = tuple(data[name])
-        return cls(**data)
+        """Options that an earlier version did not have are as by default. Raises ProtocolError for a later one's."""
+        try:
+            data: dict[str, Any] = json.loads(text)
+            for name in ("datasets", "labels", "imgsz", "classes"):
+                if data.get(name) is not None:
+                    data[name] = tuple(data[name])
+            return cls(**data)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ProtocolError(f"a spec that this version cannot read: {error}") from None

@@ -16,6 +16,7 @@ from common import presence
 from common.broker import celery_app, connect, redact
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
+from common.limits import PROTOCOL
 from producer.crew import Connection
 from producer.local import LocalCluster
 from producer.options import detector_name, model_path
@@ -113,6 +114,13 @@ class Cluster:
         """Says which command starts a worker; the URL's password stays out of it."""
         command = " ".join(["worker start", *self.launch.worker_options()])
         served = f"workers serve {', '.join(live)}" if live else "no worker is there"
+        others = [beat for beat in presence.live_workers(self.connection.client) if beat.v != PROTOCOL]
+        if others:
+            # They take from other queues: nobody's images are lost to them, and none is looked at.
+            served += (
+                f"; {len(others)} of another version, such as {others[0].worker}: "
+                "run the same manyeyes there, or submit with theirs"
+            )
         return UsageError(
             f"no worker serves {self.launch.name!r} on {redact(self.broker_url)} ({served}); "
             f"start one:  MANYEYES_BROKER_URL={redact(self.broker_url)} {command}"

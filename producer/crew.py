@@ -11,8 +11,8 @@ from celery import Celery
 from kombu import Queue
 
 from common import presence
-from common.limits import HEARTBEAT_S
-from common.messages import ShardId
+from common.limits import HEARTBEAT_S, PROTOCOL
+from common.messages import ShardId, task_queue
 from common.presence import Beat
 
 #: Seconds. A worker that lives says of a process that is gone what became of it, or is about to be missed itself.
@@ -45,6 +45,8 @@ class Crew:
 
     def look(self) -> None:
         beats = presence.live_processes(self._connection.client)
+        # A worker of another version takes from other queues.
+        beats = [beat for beat in beats if beat.v == PROTOCOL]
         self._workers = {beat.worker for beat in presence.live_workers(self._connection.client)}
         self.processes = [beat for beat in beats if self._queue in beat.queues]
         for beat in self.processes:
@@ -82,7 +84,7 @@ class Crew:
     def waiting(self) -> int:
         """Messages that wait in the queue, asked through kombu's own interface."""
         with self._connection.app.connection_for_read() as connection:
-            queue = Queue(self._queue, channel=connection.default_channel)
+            queue = Queue(task_queue(self._queue), channel=connection.default_channel)
             return int(cast(Any, queue.queue_declare(passive=False)).message_count)
 
     def parents_cpu_s(self) -> float:

@@ -10,7 +10,7 @@ from celery import Celery
 
 from common.ledger import Ledger, OpenShard
 from common.limits import MAX_SHARD_BYTES
-from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items
+from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items, task_queue
 from common.spec import Spec
 from producer.carriage import Carriage
 from producer.journal import Journal
@@ -146,7 +146,7 @@ class Dispatcher:
         self._target.app.send_task(
             DETECT_TASK,
             kwargs=message.to_kwargs(),
-            queue=self._target.spec.queue,
+            queue=task_queue(self._target.spec.queue),
             task_id=f"{run}/{shard}/{attempt}",
         )
         self._note(shard)

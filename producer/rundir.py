@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from common.errors import FencedError, UsageError
+from common import __version__
+from common.errors import FencedError, ProtocolError, UsageError
 from common.ledger import RunState
 from common.spec import Spec
 from producer import atomic, filelock
@@ -67,7 +68,8 @@ class RunDir:
             raise UsageError(f"{self.path} holds no readable run.json: {error}") from None
         if data.get("schema") != RUN_SCHEMA:
             raise UsageError(
-                f"{self.path} was written by another version (schema {data.get('schema')}, here {RUN_SCHEMA})"
+                f"{self.path} was written by another version (schema {data.get('schema')}, here {RUN_SCHEMA}); "
+                f"use manyeyes {data.get('versions', {}).get('manyeyes', 'of then')} for it, this is {__version__}"
             )
         return data
 
@@ -75,7 +77,14 @@ class RunDir:
         atomic.write_json(self.path / RUN_FILE, {"schema": RUN_SCHEMA, **data})
 
     def spec(self) -> Spec:
-        return Spec.from_text(json.dumps(self.read()["spec"]))
+        data = self.read()
+        try:
+            return Spec.from_text(json.dumps(data["spec"]))
+        except ProtocolError as error:
+            by = data.get("versions", {}).get("manyeyes", "another version")
+            raise UsageError(
+                f"run {self.run} was begun by manyeyes {by}, this is {__version__}: {error}; go on with that version"
+            ) from None
 
     def state(self) -> RunState:
         state = self.read()["state"]

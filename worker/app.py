@@ -26,7 +26,7 @@ from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
 from common.limits import BROKER_START_S
-from common.messages import DETECT_TASK, ShardMessage
+from common.messages import DETECT_TASK, ShardMessage, task_queue
 from common.settings import Settings
 from common.sight import SIGHT_COMMAND
 
@@ -93,7 +93,7 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     except ManyeyesError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
-    app.conf.task_queues = [Queue(info.queue, routing_key=info.queue) for info in _checked]
+    app.conf.task_queues = [Queue(name, routing_key=name) for name in (task_queue(info.queue) for info in _checked)]
     for info in _checked:
         speed = f"{info.ms_per_image:.1f} ms an image"
         print(f"serves {info.queue}: {info.family}, {len(info.labels)} classes, {speed}", flush=True)

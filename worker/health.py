@@ -11,6 +11,7 @@ import redis
 from common.broker import connect
 from common.errors import ManyeyesError
 from common.limits import HEARTBEAT_S, IDLE_ILL_S, OVERDUE_S, START_ILL_S
+from common.messages import task_queue
 from common.presence import WorkerBeat, live_workers
 
 #: Seconds in which a worker that takes work is seen to: its heartbeat may be one old, and its first image take a while.
@@ -63,7 +64,7 @@ def _passed_by(one: WorkerBeat, url: str) -> str | None:
 
     with celery_app(url).connection_for_read() as connection:
         for name in one.queues:
-            queue = Queue(name, channel=connection.default_channel)
+            queue = Queue(task_queue(name), channel=connection.default_channel)
             waiting = int(cast(Any, queue.queue_declare(passive=False)).message_count)
             if waiting:
                 return (

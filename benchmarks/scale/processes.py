@@ -26,6 +26,7 @@ from benchmarks.scale.watching import Server, load, look
 from common import presence
 from common.broker import PREFIX, connect
 from common.errors import ManyeyesError
+from common.messages import task_queue
 
 #: Seconds for all simulated processes to connect, and for an owner to list a dataset.
 _PATIENCE_S = 180.0
@@ -93,7 +94,7 @@ def _look(
     [path] = (folder / "runs").glob("*/journal.bin")
     run, window, tail = path.parent.name, Window(), Tail(path)
     tail.start()
-    queue = f"{PREFIX}{nothing.info().queue}"
+    queue = f"{PREFIX}{task_queue(nothing.info().queue)}"
     if step.whole is None:
         clusters.wait_for(lambda: tail.seen != [], "the first result", owner, _PATIENCE_S)
         _wait(step.settle_s, owner)

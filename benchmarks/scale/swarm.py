@@ -25,6 +25,7 @@ from benchmarks.scale.transport import Delivery, Poll
 from common import presence
 from common.broker import client
 from common.limits import HEARTBEAT_S
+from common.messages import task_queue
 from common.presence import WorkerBeat
 
 #: Seconds between Celery's own heartbeats.
@@ -62,7 +63,7 @@ class Worker:
         self.name = f"simulated@host{number:04d}"
         self._loop = loop
         self._client = client(plan.url)
-        self._poll = Poll(plan.url, nothing.info().queue, self.name)
+        self._poll = Poll(plan.url, task_queue(nothing.info().queue), self.name)
         self._idle = [Process(f"{self.name}/{1000 + n}", self.name, plan) for n in range(plan.processes)]
         self._all = tuple(self._idle)
         loop.listen(self._poll.fileno(), self._receive)

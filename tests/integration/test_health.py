@@ -14,6 +14,7 @@ from common import presence
 from common.broker import celery_app, connect
 from common.errors import ManyeyesError
 from common.limits import IDLE_ILL_S, OVERDUE_S, START_ILL_S
+from common.messages import task_queue
 from common.presence import WorkerBeat
 from worker.health import check
 
@@ -52,7 +53,7 @@ def test_ill(ill: WorkerBeat, words: str, redis_url: str) -> None:
 def test_messages_that_wait_while_all_processes_idle_are_an_ailment(redis_url: str) -> None:
     """Celery's workers have stopped consuming before, and answered every ping."""
     with celery_app(redis_url) as app:
-        app.send_task("manyeyes.detect", queue="hog-1234")
+        app.send_task("manyeyes.detect", queue=task_queue("hog-1234"))
     beat(redis_url, replace(WELL, idle_s=IDLE_ILL_S - 1))
     assert "healthy" in check(redis_url)
     beat(redis_url, replace(WELL, idle_s=IDLE_ILL_S + 1))
@@ -63,7 +64,7 @@ def test_messages_that_wait_while_all_processes_idle_are_an_ailment(redis_url: s
 def test_work_that_came_a_moment_ago_is_no_ailment(redis_url: str) -> None:
     """The heartbeat is from before it."""
     with celery_app(redis_url) as app:
-        app.send_task("manyeyes.detect", queue="hog-1234")
+        app.send_task("manyeyes.detect", queue=task_queue("hog-1234"))
     beat(redis_url, replace(WELL, idle_s=3600.0))
     busy = threading.Timer(0.5, beat, (redis_url, WELL))
     busy.start()
