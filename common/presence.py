@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import redis
 
+from common import __version__
 from common.broker import PREFIX
 from common.detector_info import DetectorInfo
 from common.ledger import run_key, shard_key
@@ -73,6 +74,8 @@ class WorkerBeat:
     overdue_s: float = 0.0
     #: Seconds for which no process has had an image.
     idle_s: float = 0.0
+    #: Of manyeyes.
+    version: str = __version__
     v: int = PROTOCOL
 
 
@@ -125,6 +128,21 @@ def worker_beat(client: redis.Redis, now: WorkerBeat) -> None:
     pipe.set(worker_key(now.worker), json.dumps(asdict(now)), px=int(HEARTBEAT_LIFE_S * 1000))
     pipe.zadd(WORKERS_KEY, {now.worker: time.time()})
     pipe.execute()
+
+
+def clocks(client: redis.Redis, workers: Sequence[str]) -> dict[str, float]:
+    """Seconds by which the clock of each live worker's machine is ahead of the broker's: its last word, by both."""
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    for worker in workers:
+        pipe.pttl(worker_key(worker))
+        pipe.zscore(WORKERS_KEY, worker)
+    (seconds, micros), *answers = pipe.execute()
+    now, found = seconds + micros / 1e6, {}
+    for worker, left_ms, said in zip(workers, answers[::2], answers[1::2], strict=True):
+        if left_ms > 0 and said is not None:
+            found[worker] = float(said) - (now - (HEARTBEAT_LIFE_S - left_ms / 1000))
+    return found
 
 
 def worker_leave(client: redis.Redis, worker: str) -> None:

@@ -119,8 +119,14 @@ def choose(
 
 
 def _ask(connection: Connection, queue: str, root: bytes, items: Sequence[bytes], place: str) -> dict[str, Sight]:
-    """By worker; of those who answer in time."""
-    workers = [beat.worker for beat in presence.live_workers(connection.client) if queue in beat.queues]
+    live = presence.live_workers(connection.client)
+    return ask(connection, [beat.worker for beat in live if queue in beat.queues], root, items, place)
+
+
+def ask(
+    connection: Connection, workers: list[str], root: bytes, items: Sequence[bytes], place: str
+) -> dict[str, Sight]:
+    """What each sees of the items, and whether it reaches the place of cargo; of those who answer in time."""
     if not workers:
         return {}
     replies = connection.app.control.broadcast(

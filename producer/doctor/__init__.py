@@ -1,0 +1,33 @@
+"""A set-up in; what is well, what is not, and what to do about it, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from common.broker import celery_app, connect, redact
+from common.errors import BrokerError, UsageError
+from producer.crew import Connection
+from producer.doctor import broker, machine, runs, workers
+from producer.doctor.finding import Finding, failed, note
+
+
+def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> Iterator[Finding]:
+    """As they are found: what takes time is looked at last. Changes nothing."""
+    yield from machine.findings(output)
+    dataset = None
+    if datasets:
+        dataset, found = machine.look_at(datasets)
+        yield found
+    if broker_url is None:
+        yield note("broker", "none is configured: runs start one of their own", "MANYEYES_BROKER_URL names one")
+        return
+    try:
+        client = connect(broker_url)
+    except (BrokerError, UsageError) as error:
+        yield failed("broker", str(error), "nothing else of the cluster can be looked at")
+        return
+    with client, celery_app(broker_url) as app:
+        yield from broker.findings(client, broker_url, redact(broker_url))
+        yield from workers.findings(Connection(client, app), dataset)
+        yield from runs.findings(client)
