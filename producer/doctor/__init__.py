@@ -10,6 +10,8 @@ from common.errors import BrokerError, UsageError
 from producer.crew import Connection
 from producer.doctor import broker, machine, runs, workers
 from producer.doctor.finding import Finding, failed, note
+from producer.hub.folder import HubFolder
+from producer.hub.words import default_folder
 
 
 def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> Iterator[Finding]:
@@ -20,7 +22,11 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
         dataset, found = machine.look_at(datasets)
         yield found
     if broker_url is None:
-        yield note("broker", "none is configured: runs start one of their own", "MANYEYES_BROKER_URL names one")
+        if HubFolder(default_folder()).running():
+            words = "a hub runs here, and none is configured: runs start one of their own"
+            yield note("broker", words, "to use the hub:  export MANYEYES_BROKER_URL=$(producer url)")
+        else:
+            yield note("broker", "none is configured: runs start one of their own", "MANYEYES_BROKER_URL names one")
         return
     try:
         client = connect(broker_url)
