@@ -157,5 +157,17 @@ def test_alerts_come_when_they_should_and_not_otherwise() -> None:
     assert "SUCCESS" in promtool("test", "rules", "alerts_test.yml")
 
 
+def test_promtool_takes_what_the_dashboard_asks(tmp_path: Path) -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    rules = [
+        {"record": f"asked:{number}", "expr": text.replace("$__rate_interval", "1m")}
+        for number, text in enumerate(asked)
+    ]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    assert f"{len(asked)} rules found" in promtool("check", "rules", str(file))
+
+
 def test_promtool_takes_the_metrics() -> None:
     assert promtool("check", "metrics", text=scrape().text) == ""
