@@ -111,7 +111,7 @@ def table(run: Path, name: str) -> Any:
 def test_an_operator_sees_a_run_its_workers_and_what_happens_to_them(stage: Stage) -> None:
     with ExitStack() as stack:
         client = stack.enter_context(connect(stage.broker.url))
-        worker = stack.enter_context(a_worker(WORKER, stage.cwd, stage.broker.url))
+        worker = stack.enter_context(a_worker(WORKER, stage.cwd, stage.broker.url, MANYEYES_ROOTS=str(stage.cwd)))
         options = ("--name", "street", "--shard-size", 1)
         owner = start("producer", "submit", "photos", *options, cwd=stage.cwd, **stage.environment)
         stack.callback(owner.kill)
@@ -148,7 +148,7 @@ def test_an_operator_sees_a_run_its_workers_and_what_happens_to_them(stage: Stag
         seen = stage.until("manyeyes_run_state", 1.0, state="interrupted")
         assert seen.one("manyeyes_run_images_per_second") == 0
     # Brought to its end by another owner: all images, of both.
-    with a_worker(WORKER, stage.cwd, stage.broker.url):
+    with a_worker(WORKER, stage.cwd, stage.broker.url, MANYEYES_ROOTS=str(stage.cwd)):
         said = producer("resume", cwd=stage.cwd, **stage.environment)
     assert said.code == 3, said.err
     ended = stage.until("manyeyes_run_state", 1.0, state="done")

@@ -8,14 +8,17 @@ from dataclasses import asdict
 import pytest
 import redis
 
+from common import presence
 from common.errors import ItemCode
 from common.ledger import RunState
 from common.limits import FINISHED_LIFE_S
 from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult
+from common.presence import Beat
 from producer import figures
 from producer.collect import Tally
 from producer.figures import RUNS_KEY, SILENT_S, figures_key
 from producer.itemset import ItemSet
+from producer.monitor.reading import read
 from producer.stages import BOUNDS_S
 from tests.owners import NOW, said
 
@@ -90,3 +93,15 @@ def test_a_tally_counts_stages_and_codes_of_what_is_done_with() -> None:
     assert stages["fetch"].counts[0] == 1 and stages["decode"].counts[:2] == (1, 1)
     assert stages["infer"].counts[-1] == 1 and stages["infer"].sum_s == 2 * BOUNDS_S[-1]
     assert stages["fetch"].sum_s == BOUNDS_S[0] + 5.0
+
+
+def test_a_queue_that_there_cannot_be_hides_nothing_from_the_monitor(client: redis.Redis) -> None:
+    figures.write(client, said("a"))
+    client.rpush("manyeyes:hog-1234", "one", "two")
+    forged = Beat("w/1", "w", "here", 1, ("runs", "hog-1234"))
+    client.set(presence.process_key("w/1"), json.dumps(asdict(forged)), ex=60)
+    client.zadd(presence.PROCESSES_KEY, {"w/1": NOW, "gone/1": NOW})
+    reading = read(client)
+    assert reading.waiting == {"hog-1234": 2} and len(reading.processes) == 1
+    # It only looks.
+    assert client.zcard(presence.PROCESSES_KEY) == 2
