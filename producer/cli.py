@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
-from common import __version__
+from common import __version__, logs
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from producer import hubcli, show
@@ -21,6 +21,7 @@ from producer import rundir as rundirs
 from producer.flags import (
     AsJson,
     Broker,
+    Log,
     MaxFailures,
     OtherPriority,
     OtherShipWindow,
@@ -127,6 +128,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
     ] = "auto",
     broker: Broker = None,
+    log: Log = None,
     detach: Annotated[
         bool, typer.Option("--detach", envvar="MANYEYES_DETACH", help="Go on in the background; print the run's id.")
     ] = False,
@@ -184,6 +186,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
     ship_window: OtherShipWindow = None,
     output: Output = RUNS,
     broker: Broker = None,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
@@ -319,7 +322,7 @@ def main() -> None:
             raise
         if debug:
             traceback.print_exc()
-        print(f"error: {line}", file=sys.stderr)
+        logs.last_words(line, logs.wanted())
         sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from types import TracebackType
@@ -55,7 +56,8 @@ def _files(done: int, total: int) -> str:
 class PlainReporter:
     """Lines without control characters, for logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: logging.Logger | None = None) -> None:
+        self._log = log
         self._last, self._state = 0.0, ""
 
     def __enter__(self) -> Self:
@@ -68,7 +70,10 @@ class PlainReporter:
         now = time.monotonic()
         if now - self._last >= _PLAIN_EVERY_S or progress.state != self._state:
             self._last, self._state = now, progress.state
-            print(f"{progress.run}: {describe(progress)}", file=sys.stderr, flush=True)
+            if self._log is not None:
+                self._log.info("%s", describe(progress))
+            else:
+                print(f"{progress.run}: {describe(progress)}", file=sys.stderr, flush=True)
 
     def files(self, done: int, total: int) -> None:
         """How many files `verify` has read again."""
@@ -122,5 +127,6 @@ class BarReporter:
         )
 
 
-def reporter(console: Console) -> BarReporter | PlainReporter:
-    return BarReporter(console) if console.is_terminal else PlainReporter()
+def reporter(console: Console, log: logging.Logger | None = None) -> BarReporter | PlainReporter:
+    """With a log, its lines."""
+    return BarReporter(console) if console.is_terminal and log is None else PlainReporter(log)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from common import logs
 from common.errors import ExitCode, UsageError
 from common.ledger import RunState
 from common.limits import DEFAULT_PRIORITY
@@ -24,6 +25,8 @@ from producer.rundir import RunDir
 if TYPE_CHECKING:
     from producer.aggregator import Outcome
     from producer.session import Talk
+
+log = logging.getLogger("producer")
 
 SUBMIT_EXAMPLES = "\n\n".join(
     (
@@ -69,24 +72,37 @@ def shard_size_of(text: str) -> int | None:
     return int(text)
 
 
+class _Stderr(logging.Handler):
+    """Whatever is the standard error now: above a live bar, that is the bar's own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
 def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) -> int:
     """Own a run with progress on stderr and its result on stdout; returns the exit code."""
     from producer.reporters import reporter
     from producer.session import RunInterrupted, Talk
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    form = logs.wanted()
+    logs.setup(form, logging.WARNING, _Stderr())
+    log.setLevel(logging.INFO)
 
     def reserved(rundir: RunDir) -> None:
+        logs.here(run=rundir.run)
         say(f"run {rundir.run}")
         if fd := os.environ.pop("MANYEYES_REPORT_FD", None):
             os.write(int(fd), f"{rundir.run}\n{rundir.path}\n".encode())
             os.close(int(fd))
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if form is logs.Form.JSON:
+            log.info("%s", line)
+        else:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     try:
-        with reporter(console) as report:
+        with reporter(console, log if form is logs.Form.JSON else None) as report:
             outcome = run(Talk(report, say, reserved))
     except RunInterrupted as stopped:
         rundir = stopped.rundir
