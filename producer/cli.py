@@ -21,6 +21,8 @@ from producer import rundir as rundirs
 from producer.flags import (
     AsJson,
     Broker,
+    JsonLines,
+    Known,
     Log,
     MaxFailures,
     OtherPriority,
@@ -241,10 +243,15 @@ def status(run: Run = "latest", output: Output = RUNS, as_json: AsJson = False) 
     print(json.dumps(line.to_json()) if as_json else line.sentence())
 
 
-@cli.command(epilog="Example:  producer watch")
-def watch(run: Run = "latest", output: Output = RUNS) -> None:
-    """Follow a run until it ends; Ctrl-C stops the watching only."""
-    raise typer.Exit(show.follow(rundirs.find(output, run), console))
+@cli.command(epilog=show.WATCH_EXAMPLES)
+def watch(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_json: JsonLines = False) -> None:
+    """Follow a run, and its workers, until it ends; Ctrl-C stops the watching only.
+
+    A run that is not on this disk is watched through the broker, from any machine.
+    """
+    from producer.watch import find, follow
+
+    raise typer.Exit(follow(find(output, run, broker), console, as_json))
 
 
 @cli.command(epilog="Example:  producer cancel latest")

@@ -47,6 +47,18 @@ Log = Annotated[
         help="Lines on stderr, and those of local workers, with time, run and shard. (default: plain sentences)",
     ),
 ]
+Known = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
+        help="redis://HOST:6379/0: knows the runs of other machines, and the workers. (default: none)",
+    ),
+]
+JsonLines = Annotated[
+    bool,
+    typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object a second on stdout, the last at the end."),
+]
 Publish = Annotated[
     str | None,
     typer.Option(

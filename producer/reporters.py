@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from common.logs import printable
 from producer.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,15 +39,19 @@ def describe(progress: Progress) -> str:
         _crew(progress),
     ]
     if progress.sent_again:
-        parts.append(f"{progress.sent_again:,} shard{'s' * (progress.sent_again != 1)} sent again")
+        parts.append(f"{counted(progress.sent_again, 'shard')} sent again")
     return ", ".join(parts)
 
 
 def _crew(progress: Progress) -> str:
     if progress.processes == 0:
         return "no worker yet"
-    workers = f"{progress.workers} worker{'s' * (progress.workers != 1)}"
-    return f"{workers} ({progress.processes} process{'es' * (progress.processes != 1)})"
+    return f"{counted(progress.workers, 'worker')} ({counted(progress.processes, 'process', 'es')})"
+
+
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """1 shard, 2 shards."""
+    return f"{number:,} {noun}{plural * (number != 1)}"
 
 
 def _files(done: int, total: int) -> str:
@@ -73,7 +78,7 @@ class PlainReporter:
             if self._log is not None:
                 self._log.info("%s", describe(progress))
             else:
-                print(f"{progress.run}: {describe(progress)}", file=sys.stderr, flush=True)
+                print(printable(f"{progress.run}: {describe(progress)}"), file=sys.stderr, flush=True)
 
     def files(self, done: int, total: int) -> None:
         """How many files `verify` has read again."""

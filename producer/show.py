@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from producer.rundir import RunDir
 
 if TYPE_CHECKING:
     from producer.aggregator import Outcome
+    from producer.figures import Figures
     from producer.session import Talk
 
 log = logging.getLogger("producer")
@@ -37,6 +37,14 @@ SUBMIT_EXAMPLES = "\n\n".join(
         "MANYEYES_BROKER_URL=redis://head:6379/0 producer submit photos/ --detector yolox-s",
     )
 )
+WATCH_EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer watch",
+        "MANYEYES_BROKER_URL=redis://head:6379/0 producer watch 20261121-1055     (from any machine)",
+        "producer watch --json | jq -r '.workers[] | [.host, .images_per_s] | @tsv'",
+    )
+)
 RESULTS_EXAMPLES = "\n\n".join(
     (
         "Examples:",
@@ -46,8 +54,6 @@ RESULTS_EXAMPLES = "\n\n".join(
 )
 #: Columns of what is not a terminal.
 _PIPE_COLUMNS = 200
-#: Seconds between looks of `watch` at a run's progress.
-_LOOK_S = 0.5
 
 
 def formats_of(text: str) -> tuple[str, ...]:
@@ -156,6 +162,8 @@ class RunLine:
     eta_s: float | None
     processes: int
     digest: str | None
+    #: Where the owner and `run_dir` are, of a run of another machine.
+    host: str | None = None
 
     @classmethod
     def of(cls, rundir: RunDir) -> RunLine:
@@ -179,6 +187,29 @@ class RunLine:
             digest=data.get("digest"),
         )
 
+    @classmethod
+    def from_afar(cls, figures: Figures, now: float, run_dir: str) -> RunLine:
+        """By its owner's last words. `now` is Redis TIME."""
+        progress, state = figures.progress, figures.state(now)
+        live = state == progress.state and not RunState(progress.state).finished
+        return cls(
+            run_id=figures.run,
+            run_dir=run_dir or figures.run,
+            name=figures.name or None,
+            state=state,
+            detector=figures.detector,
+            priority=figures.priority,
+            items=progress.items,
+            done=progress.stored if state == "interrupted" else progress.done,
+            failed=progress.failed,
+            detections=None,
+            images_per_s=progress.images_per_s,
+            eta_s=progress.eta_s if live else None,
+            processes=progress.processes if live else 0,
+            digest=None,
+            host=figures.host,
+        )
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -194,8 +225,11 @@ class RunLine:
         if self.detections is not None:
             parts.append(f"{self.detections:,} detections")
         hints = {"interrupted": "resume", "stopped": "resume", "paused": "unpause", "cancelling": "cancel"}
-        verb = hints.get(self.state)
-        return ", ".join(parts) + (f"; to go on:  {RunDir(Path(self.run_dir)).command(verb)}" if verb else "")
+        if verb := hints.get(self.state):
+            where = f" on {self.host}" if self.host else ""
+            gone = f"; its owner{where} is gone" if where and self.state == "interrupted" else ""
+            parts[-1] += f"{gone}; to go on{where}:  {RunDir(Path(self.run_dir)).command(verb)}"
+        return logs.printable(", ".join(parts))
 
 
 def _shown(rundir: RunDir, state: RunState, live: bool) -> str:
@@ -235,25 +269,6 @@ def runs_table(lines: list[RunLine]) -> Table:
             line.name or "",
         )
     return table
-
-
-def follow(rundir: RunDir, console: Console) -> int:
-    """Show progress until the run is finished or has no owner; its exit code, as `submit` would give it."""
-    from producer.progress import Progress
-    from producer.reporters import reporter
-
-    with reporter(console) as report:
-        while True:
-            line, progress = RunLine.of(rundir), rundir.progress()
-            if line.state not in (RunState.SUBMITTING, RunState.RUNNING, RunState.PAUSED):
-                break
-            if progress:
-                report(Progress(**progress))
-            time.sleep(_LOOK_S)
-    print(line.sentence())
-    if line.state != RunState.DONE:
-        return ExitCode.STOPPED if line.state == RunState.STOPPED else ExitCode.INCOMPLETE
-    return ExitCode.SOME_FAILED if line.failed else ExitCode.OK
 
 
 def show_receipt(rundir: RunDir, deep: bool, console: Console, as_json: bool) -> int:
