@@ -35,6 +35,7 @@ from producer.flags import (
     ShipWindow,
     Way,
 )
+from producer.runs import RunLine, run_lines, runs_table
 from producer.share import priority_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -225,7 +226,7 @@ def unpause(run: Run = "latest", output: Output = RUNS) -> None:
 @cli.command(epilog="Example:  producer runs --output results/")
 def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     """List the runs of a folder, oldest first."""
-    found, unreadable = show.run_lines(rundirs.all_runs(output))
+    found, unreadable = run_lines(rundirs.all_runs(output))
     for line in unreadable:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
@@ -233,13 +234,20 @@ def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     elif not found:
         console.print(f"no runs in {output} yet:  producer submit DATASET")
     else:
-        show.stdout().print(show.runs_table(found))
+        show.stdout().print(runs_table(found))
 
 
 @cli.command(epilog="Example:  producer status 20261121-1055 --json")
-def status(run: Run = "latest", output: Output = RUNS, as_json: AsJson = False) -> None:
-    """Say once how far a run is."""
-    line = show.RunLine.of(rundirs.find(output, run))
+def status(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_json: AsJson = False) -> None:
+    """Say once how far a run is: one on this disk, or one that the broker knows of."""
+    try:
+        line = RunLine.of(rundirs.find(output, run))
+    except UsageError:
+        if broker is None:
+            raise
+        from producer.watch import find
+
+        line = find(output, run, broker).look().line
     print(json.dumps(line.to_json()) if as_json else line.sentence())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from common.ledger import RunState
 from producer.figures import Figures
 from producer.progress import Progress
-from producer.show import RunLine
+from producer.runs import RunLine
 from producer.workers import AtWork
 
 

@@ -24,8 +24,8 @@ from producer.look import Crew, Look
 from producer.progress import Pace, Progress
 from producer.reporters import PlainReporter
 from producer.rundir import RunDir
+from producer.runs import RunLine
 from producer.screen import Screen
-from producer.show import RunLine
 from producer.workers import WorkerLine
 
 #: Seconds between looks: owners and workers speak once a second.
