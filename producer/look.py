@@ -14,7 +14,7 @@ from producer.workers import AtWork
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerSeen:
     """One worker that serves the run's detector."""
 
     host: str
@@ -38,7 +38,7 @@ class Look:
     progress: Progress | None
     #: None where no broker is known, or it knows nothing of the run.
     figures: Figures | None
-    crews: tuple[Crew, ...]
+    workers: tuple[WorkerSeen, ...]
     #: Seconds since the broker last answered.
     away_s: float = 0.0
 
@@ -55,6 +55,6 @@ class Look:
             **self.line.to_json(),
             "open_shards": self.progress.open_shards if self.progress else 0,
             **{name: said[name] for name in extra if name in said},
-            "workers": [asdict(crew) for crew in self.crews],
+            "workers": [asdict(worker) for worker in self.workers],
             "broker_away_s": self.away_s,
         }

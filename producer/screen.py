@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.logs import printable
-from producer.look import Crew, Look
+from producer.look import Look, WorkerSeen
 from producer.reporters import counted, duration
 
 #: Lines of the view besides those of workers: five above, an empty one, the table's head, and the cursor's.
@@ -54,7 +54,7 @@ def view(look: Look, height: int) -> RenderableType:
     if look.away_s:
         parts.append(_line(f"the broker has not answered for {look.away_s:.0f} s; this is what it said last", "yellow"))
     if look.figures is not None:
-        parts += [Text(), _table(look.crews, max(1, height - _FRAME))]
+        parts += [Text(), _table(look.workers, max(1, height - _FRAME))]
     return Group(*parts)
 
 
@@ -115,36 +115,36 @@ def _shards(look: Look) -> Text:
     return _line("; ".join(words))
 
 
-def _table(crews: tuple[Crew, ...], rows: int) -> Table | Text:
-    if not crews:
+def _table(workers: tuple[WorkerSeen, ...], rows: int) -> Table | Text:
+    if not workers:
         return _line("no worker is there", "yellow")
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("host", no_wrap=True, max_width=24)
     for column in ("alive", "images/s", "ms/image", "seen"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("at", no_wrap=True, overflow="ellipsis", ratio=1)
-    shown = crews if len(crews) <= rows else crews[: rows - 1]
-    for crew in shown:
-        table.add_row(*_row(crew), style=_style(crew))
-    if rest := crews[len(shown) :]:
-        alive, speed = sum(crew.alive for crew in rest), sum(crew.images_per_s for crew in rest)
+    shown = workers if len(workers) <= rows else workers[: rows - 1]
+    for worker in shown:
+        table.add_row(*_row(worker), style=_style(worker))
+    if rest := workers[len(shown) :]:
+        alive, speed = sum(worker.alive for worker in rest), sum(worker.images_per_s for worker in rest)
         table.add_row(_line(f"{len(rest)} more"), str(alive), f"{speed:.1f}", "", "", "")
     return table
 
 
-def _row(crew: Crew) -> list[Text]:
-    at = "  ".join(f"{one.shard} {one.done}/{one.images}" for one in crew.at)
+def _row(worker: WorkerSeen) -> list[Text]:
+    at = "  ".join(f"{one.shard} {one.done}/{one.images}" for one in worker.at)
     return [
-        _line(crew.host),
-        _line(f"{crew.alive}/{crew.processes}"),
-        _line(f"{crew.images_per_s:.1f}"),
-        _line("-" if crew.ms_per_image is None else f"{crew.ms_per_image:.1f}"),
-        _line(f"{crew.last_seen_s:.0f} s"),
-        _line(at or ("idle" if crew.alive else "gone")),
+        _line(worker.host),
+        _line(f"{worker.alive}/{worker.processes}"),
+        _line(f"{worker.images_per_s:.1f}"),
+        _line("-" if worker.ms_per_image is None else f"{worker.ms_per_image:.1f}"),
+        _line(f"{worker.last_seen_s:.0f} s"),
+        _line(at or ("idle" if worker.alive else "gone")),
     ]
 
 
-def _style(crew: Crew) -> str:
-    if crew.alive < crew.processes:
+def _style(worker: WorkerSeen) -> str:
+    if worker.alive < worker.processes:
         return "red"
-    return "yellow" if crew.last_seen_s > _LATE_S else ""
+    return "yellow" if worker.last_seen_s > _LATE_S else ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +20,9 @@ from common.errors import BrokerError, ExitCode, UsageError
 from common.ledger import RunState, run_key
 from producer import figures as figures_of
 from producer import rundir as rundirs
-from producer import workers
+from producer import workers as listing
 from producer.figures import Figures
-from producer.look import Crew, Look
+from producer.look import Look, WorkerSeen
 from producer.progress import Pace, Progress
 from producer.reporters import PlainReporter
 from producer.rundir import RunDir
@@ -42,8 +44,8 @@ class Watched:
     rundir: RunDir | None
     client: redis.Redis | None
     _paces: dict[str, Pace] = field(default_factory=dict)
-    #: Each worker that was seen, and when, by our monotonic clock.
-    _crews: dict[str, tuple[Crew, float]] = field(default_factory=dict)
+    #: Each worker, as it was seen last, and when it last spoke, by our monotonic clock.
+    _seen: dict[str, tuple[WorkerSeen, float]] = field(default_factory=dict)
     _answered: float = field(default_factory=time.monotonic)
     _last: Look | None = None
 
@@ -62,14 +64,14 @@ class Watched:
 
     def _look(self, client: redis.Redis | None) -> Look:
         figures = None if client is None else figures_of.read(client, self.run)
-        crews = () if client is None else self._crews_of(workers.lines(client), figures)
+        workers = () if client is None else self._workers_of(listing.lines(client), figures)
         if self.rundir is not None:
             said = self.rundir.progress()
-            return Look(RunLine.of(self.rundir), Progress.from_json(said) if said else None, figures, crews)
+            return Look(RunLine.of(self.rundir), Progress.from_json(said) if said else None, figures, workers)
         if figures is None or client is None:
             raise UsageError(f"nothing is known of run {self.run} any more; its directory is on its owner's disk")
         seconds, _ = client.time()
-        return Look(RunLine.from_afar(figures, seconds, self._folder(client)), figures.progress, figures, crews)
+        return Look(RunLine.from_afar(figures, seconds, self._folder(client)), figures.progress, figures, workers)
 
     def _folder(self, client: redis.Redis) -> str:
         """On its owner's disk; whoever may only watch is not told."""
@@ -78,7 +80,7 @@ class Watched:
         except redis.ResponseError:
             return ""
 
-    def _crews_of(self, lines: list[WorkerLine], figures: Figures | None) -> tuple[Crew, ...]:
+    def _workers_of(self, lines: list[WorkerLine], figures: Figures | None) -> tuple[WorkerSeen, ...]:
         """Those that serve the run's detector; those that lack processes first."""
         now = time.monotonic()
         for line in lines:
@@ -86,7 +88,7 @@ class Watched:
             if figures is not None and figures.queue not in speeds:
                 continue
             pace = self._paces.setdefault(line.worker, Pace())
-            crew = Crew(
+            worker = WorkerSeen(
                 host=line.host,
                 worker=line.worker,
                 processes=line.processes,
@@ -96,14 +98,14 @@ class Watched:
                 at=tuple(at for at in line.at if at.run == self.run),
                 last_seen_s=line.last_seen_s,
             )
-            self._crews[line.worker] = crew, now - line.last_seen_s
-        self._crews = {name: (crew, seen) for name, (crew, seen) in self._crews.items() if now - seen < _GONE_S}
+            self._seen[line.worker] = worker, now - line.last_seen_s
+        self._seen = {name: (worker, seen) for name, (worker, seen) in self._seen.items() if now - seen < _GONE_S}
         here = {line.worker for line in lines}
         found = [
-            crew if name in here else replace(crew, alive=0, at=(), images_per_s=0.0, last_seen_s=round(now - seen, 1))
-            for name, (crew, seen) in self._crews.items()
+            one if name in here else replace(one, alive=0, at=(), images_per_s=0.0, last_seen_s=round(now - seen, 1))
+            for name, (one, seen) in self._seen.items()
         ]
-        return tuple(sorted(found, key=lambda crew: (crew.alive >= crew.processes, crew.host, crew.worker)))
+        return tuple(sorted(found, key=lambda one: (one.alive >= one.processes, one.host, one.worker)))
 
 
 def find(output: Path, name: str, broker_url: str | None) -> Watched:
@@ -141,12 +143,16 @@ def _if_it_answers(url: str) -> redis.Redis | None:
 def follow(watched: Watched, console: Console, as_json: bool) -> int:
     """Show a run until it is finished or has no owner; its exit code, as `submit` would give it."""
     look = watched.look()
-    with _shower(console, as_json) as show:
-        while not look.over:
+    try:
+        with _shower(console, as_json) as show:
+            while not look.over:
+                show(look)
+                time.sleep(LOOK_S)
+                look = watched.look()
             show(look)
-            time.sleep(LOOK_S)
-            look = watched.look()
-        show(look)
+    except BrokenPipeError:
+        # Whoever read has enough, as `| head -1`; nor may Python say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not as_json:
         print(look.line.sentence())
     if look.line.state != RunState.DONE:

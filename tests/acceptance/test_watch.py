@@ -22,7 +22,8 @@ from tests.failure import poison
 from tests.integration.test_figures import said as words_of_an_owner
 from tests.waiting import wait_until
 
-IMAGES = 40
+#: More than are done before all have looked, at the pace of the beginning.
+IMAGES = 400
 
 
 @contextmanager
@@ -70,7 +71,9 @@ def test_a_run_is_watched_from_another_machine(tmp_path: Path, redis_url: str) -
                 subprocess.Popen(
                     [*command, rundir.name[:-4]], cwd=far, env=environment(**url), stdout=plain, stderr=plain
                 ),
-                subprocess.Popen([*command, "--json"], cwd=far, env=environment(**url), stdout=objects),
+                subprocess.Popen(
+                    [*command, "--json", "--output", "elsewhere"], cwd=tmp_path, env=environment(**url), stdout=objects
+                ),
             ]
         with on_a_terminal(far, **url) as (watch, shown):
             wait_until(lambda: f"/{IMAGES} images".encode() in shown.read_bytes(), what="the live view")
@@ -87,8 +90,8 @@ def test_a_run_is_watched_from_another_machine(tmp_path: Path, redis_url: str) -
     assert "\x1b" not in first + last
     looks = [json.loads(line) for line in (far / "json").read_text().splitlines()]
     assert looks[0]["state"] == "running" and looks[-1]["state"] == "done" and looks[-1]["done"] == IMAGES
-    crew = looks[0]["workers"][0]
-    assert (crew["alive"], crew["processes"]) == (2, 2) and crew["at"][0]["run"] == rundir.name
+    worker = looks[0]["workers"][0]
+    assert (worker["alive"], worker["processes"]) == (2, 2) and worker["at"][0]["run"] == rundir.name
     assert shown.read_bytes().endswith(b"\r\n"), "the last view stays"
 
 

@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from producer.look import Crew, Look
+from producer.look import Look, WorkerSeen
 from producer.runs import RunLine
 from producer.screen import view
 from producer.workers import AtWork
@@ -17,14 +17,14 @@ from tests.integration.test_figures import NOW, said
 HOSTILE = "a\x1b[2J\nb[red]c"
 
 
-def look(crews: int, name: str = "alpha") -> Look:
+def look(workers: int, name: str = "alpha") -> Look:
     known = said("20261121-105500-abcdefgh")
     progress = replace(
-        known.progress, items=10_000, done=1_200, images_per_s=104.5, eta_s=84.0, open_shards=8, processes=2 * crews
+        known.progress, items=10_000, done=1_200, images_per_s=104.5, eta_s=84.0, open_shards=8, processes=2 * workers
     )
     figures = replace(known, progress=progress, host=name, failed_by={"not_an_image": 2, "truncated": 1})
     at = tuple(AtWork(f"{name}/{pid}", progress.run, f"0:{pid * 32}+32", 32, pid) for pid in range(2))
-    many = tuple(Crew(f"{name}{number:03}", "w", 2, 2, 52.1, 19.0, at, 0.4) for number in range(crews))
+    many = tuple(WorkerSeen(f"{name}{number:03}", "w", 2, 2, 52.1, 19.0, at, 0.4) for number in range(workers))
     return Look(RunLine.from_afar(figures, NOW + 1, "/data/runs/x"), progress, figures, many)
 
 
@@ -36,9 +36,9 @@ def lines(seen: Look, width: int, height: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (40, 12)])
-@pytest.mark.parametrize("crews", [0, 3, 100])
-def test_it_fits_the_terminal(width: int, height: int, crews: int) -> None:
-    shown = lines(replace(look(crews), away_s=12.0), width, height)
+@pytest.mark.parametrize("workers", [0, 3, 100])
+def test_it_fits_the_terminal(width: int, height: int, workers: int) -> None:
+    shown = lines(replace(look(workers), away_s=12.0), width, height)
     assert len(shown) < height and max(map(len, shown)) <= width
 
 
