@@ -149,7 +149,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     from producer.submit import submit as run
     from producer.transport import Transport
 
-    if broker is None:
+    if broker is None and logs.wanted() is not logs.Form.JSON:
         hubcli.note_of_idle_hub()
     for option in ("head", "labels", "concurrency"):
         if broker is not None and _typed(ctx, option):

@@ -69,6 +69,8 @@ def test_no_name_forges_a_line_or_moves_the_cursor(form: logs.Form | None) -> No
     if form is logs.Form.TEXT:
         head, _, _ = line.partition("] ")
         assert len(head.split()) == 4, "a hostile run is one word of the head"
+    if form is logs.Form.JSON:
+        assert json.loads(line)["message"].encode(), "no lone surrogate, which jq and others refuse"
 
 
 @pytest.mark.parametrize("form", [None, *logs.Form])
