@@ -155,6 +155,14 @@ def live_workers(client: redis.Redis, strike: bool = True) -> list[WorkerBeat]:
     return [_worker(json.loads(text)) for text in _living(client, WORKERS_KEY, worker_key, strike)]
 
 
+def worker_silence(client: redis.Redis, workers: Sequence[WorkerBeat]) -> list[float]:
+    """Seconds since each one's last heartbeat, by the broker's clock alone: what its key has lost of its life."""
+    pipe = client.pipeline(transaction=False)
+    for worker in workers:
+        pipe.pttl(worker_key(worker.worker))
+    return [round(HEARTBEAT_LIFE_S - max(0, left) / 1000, 1) for left in pipe.execute()]
+
+
 def leave(client: redis.Redis, process: str) -> None:
     """A process that ends says so: nobody need wait for its heartbeat to fade."""
     client.delete(process_key(process))

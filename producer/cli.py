@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
-from common import __version__
+from common import __version__, logs
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from producer import doctorcli, hubcli, monitorcli, show
@@ -21,6 +21,9 @@ from producer import rundir as rundirs
 from producer.flags import (
     AsJson,
     Broker,
+    JsonLines,
+    Known,
+    Log,
     MaxFailures,
     OtherPriority,
     OtherShipWindow,
@@ -32,6 +35,7 @@ from producer.flags import (
     ShipWindow,
     Way,
 )
+from producer.runs import RunLine, run_lines, runs_table
 from producer.share import priority_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -129,6 +133,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
     ] = "auto",
     broker: Broker = None,
+    log: Log = None,
     detach: Annotated[
         bool, typer.Option("--detach", envvar="MANYEYES_DETACH", help="Go on in the background; print the run's id.")
     ] = False,
@@ -146,7 +151,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     from producer.submit import submit as run
     from producer.transport import Transport
 
-    if broker is None:
+    if broker is None and logs.wanted() is not logs.Form.JSON:
         hubcli.note_of_idle_hub()
     for option in ("head", "labels", "concurrency"):
         if broker is not None and _typed(ctx, option):
@@ -186,6 +191,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
     ship_window: OtherShipWindow = None,
     output: Output = RUNS,
     broker: Broker = None,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
@@ -222,7 +228,7 @@ def unpause(run: Run = "latest", output: Output = RUNS) -> None:
 @cli.command(epilog="Example:  producer runs --output results/")
 def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     """List the runs of a folder, oldest first."""
-    found, unreadable = show.run_lines(rundirs.all_runs(output))
+    found, unreadable = run_lines(rundirs.all_runs(output))
     for line in unreadable:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if as_json:
@@ -230,20 +236,32 @@ def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     elif not found:
         console.print(f"no runs in {output} yet:  producer submit DATASET")
     else:
-        show.stdout().print(show.runs_table(found))
+        show.stdout().print(runs_table(found))
 
 
 @cli.command(epilog="Example:  producer status 20261121-1055 --json")
-def status(run: Run = "latest", output: Output = RUNS, as_json: AsJson = False) -> None:
-    """Say once how far a run is."""
-    line = show.RunLine.of(rundirs.find(output, run))
+def status(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_json: AsJson = False) -> None:
+    """Say once how far a run is: one on this disk, or one that the broker knows of."""
+    try:
+        line = RunLine.of(rundirs.find(output, run))
+    except UsageError:
+        if broker is None:
+            raise
+        from producer.watch import find
+
+        line = find(output, run, broker).look().line
     print(json.dumps(line.to_json()) if as_json else line.sentence())
 
 
-@cli.command(epilog="Example:  producer watch")
-def watch(run: Run = "latest", output: Output = RUNS) -> None:
-    """Follow a run until it ends; Ctrl-C stops the watching only."""
-    raise typer.Exit(show.follow(rundirs.find(output, run), console))
+@cli.command(epilog=show.WATCH_EXAMPLES)
+def watch(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_json: JsonLines = False) -> None:
+    """Follow a run, and its workers, until it ends; Ctrl-C stops the watching only.
+
+    A run that is not on this disk is watched through the broker, from any machine.
+    """
+    from producer.watch import find, follow
+
+    raise typer.Exit(follow(find(output, run, broker), console, as_json))
 
 
 @cli.command(epilog="Example:  producer cancel latest")
@@ -321,7 +339,7 @@ def main() -> None:
             raise
         if debug:
             traceback.print_exc()
-        print(f"error: {line}", file=sys.stderr)
+        logs.last_words(line, logs.wanted())
         sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 
 

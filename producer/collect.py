@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from common import logs
 from common.datasets import display_path, glance, is_url
 from common.errors import ItemCode, ManyeyesError, ProtocolError
 from common.ledger import Ledger, OpenShard
@@ -146,7 +147,8 @@ class Collector:
                 if result.shard != shard.shard:
                     raise ProtocolError(f"the result of shard {result.shard} was stored as {shard.shard}'s")
             except ProtocolError as error:
-                log.warning("shard %s: %s; it is done again", shard.shard, error)
+                about = logs.about(shard=str(shard.shard), attempt=shard.attempt)
+                log.warning("shard %s: %s; it is done again", shard.shard, error, extra=about)
                 unreadable.append(shard)
                 continue
             if self._blind(result):

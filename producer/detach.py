@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from common.errors import ManyeyesError, UsageError
+from producer.lastwords import Log
 
 
 def start(arguments: list[str], as_json: bool) -> int:
@@ -33,9 +34,9 @@ def start(arguments: list[str], as_json: bool) -> int:
             told = answer.read().splitlines()
         if not told:
             owner.wait()
-            lines = Path(log.name).read_text().strip().splitlines() or ["error: it ended without a word"]
+            said = Log(Path(log.name), 0)
+            error = ManyeyesError(said.last_error() or said.last_line() or "it ended without a word")
             Path(log.name).unlink()
-            error = ManyeyesError(lines[-1].removeprefix("error: "))
             error.exit_code = owner.returncode
             raise error
     run, folder = told

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from common import logs
 
 Run = Annotated[str, typer.Argument(help="A run's id, a unique prefix of one, its folder, or `latest`.")]
 Output = Annotated[Path, typer.Option(envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")]
@@ -25,6 +28,37 @@ MaxFailures = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
+
+
+def _log(text: str | None) -> str | None:
+    """In the environment local workers and a detached owner find it too."""
+    if text is not None:
+        os.environ[logs.VARIABLE] = logs.Form.parse(text)
+    return text
+
+
+Log = Annotated[
+    str | None,
+    typer.Option(
+        "--log",
+        envvar=logs.VARIABLE,
+        metavar="text|json",
+        callback=_log,
+        help="Lines on stderr, and those of local workers, with time, run and shard. (default: plain sentences)",
+    ),
+]
+Known = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
+        help="redis://HOST:6379/0: knows the runs of other machines, and the workers. (default: none)",
+    ),
+]
+JsonLines = Annotated[
+    bool,
+    typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object a second on stdout, the last at the end."),
+]
 Publish = Annotated[
     str | None,
     typer.Option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -9,8 +11,8 @@ from pathlib import Path
 
 #: Bytes at a log's end in which a process's last words are looked for.
 _LAST_WORDS = 1 << 16
-#: A one-line error of ours, as it is printed, or as Celery logs what a pool process printed.
-_ERROR_LINE = re.compile(r"^(?:\[[^]]*\] )?error: (.+)$", re.MULTILINE)
+#: A one-line error of ours, as it is printed, or as a line of a log.
+_ERROR_LINE = re.compile(r"(?:\[[^]]*\] )?error: (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Log:
 
     def last_error(self) -> str | None:
         """As we write them."""
-        lines: list[str] = _ERROR_LINE.findall(self._end())
-        return lines[-1] if lines else None
+        found = (_ERROR_LINE.fullmatch(_message(line)) for line in reversed(self._end().splitlines()))
+        return next((match[1] for match in found if match), None)
 
     def last_line(self) -> str | None:
         """Of a program that writes errors in its own way."""
@@ -42,3 +44,11 @@ class Log:
                 return log.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
+
+
+def _message(line: str) -> str:
+    """Of a log in JSON, the message that is in the line."""
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError):
+            return str(json.loads(line).get("message"))
+    return line

@@ -14,6 +14,7 @@ from typing import cast
 import redis
 from kombu.exceptions import OperationalError
 
+from common import logs
 from common.datasets import whole
 from common.detector_info import DetectorInfo
 from common.errors import FencedError, ManyeyesError
@@ -294,7 +295,8 @@ class Owner:
             if self._work.journal.done.covers(shard.first, shard.count):
                 self.dispatcher.gone(shard)
             else:
-                log.warning("shard %s is lost in the broker; it is opened again", shard)
+                about = logs.about(shard=str(shard))
+                log.warning("shard %s is lost in the broker; it is opened again", shard, extra=about)
                 self.dispatcher.open_again(shard)
 
     def progress(self, state: RunState) -> Progress:

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections import Counter
 
+from common import logs
 from common.datasets import whole
 from common.errors import ItemCode, ManyeyesError
 from common.ledger import Fate, OpenShard
@@ -45,7 +46,10 @@ class Remedy:
         suspect = shard.suspect
         if why is Why.DIED and not alone and suspect is not None:
             # No strike yet: it died in company. Now it must live or die alone.
-            log.warning("a process %s at item %d; the image is tried alone", _how(shard.fate), suspect)
+            log.warning(
+                *("a process %s at item %d; the image is tried alone", _how(shard.fate), suspect),
+                extra=logs.about(shard=str(shard.shard), attempt=shard.attempt),
+            )
             self._found[why] += 1
             self._dispatcher.split(shard.shard, shard.shard.around(suspect))
             return
@@ -59,7 +63,11 @@ class Remedy:
         attempt, times = sent
         self._found[why] += 1
         level = logging.INFO if why is Why.NOT_LOADED else logging.WARNING
-        log.log(level, "shard %s is sent again (attempt %d): %s", shard.shard, attempt, _because(shard, why))
+        about = logs.about(shard=str(shard.shard), attempt=attempt)
+        log.log(
+            *(level, "shard %s is sent again (attempt %d): %s", shard.shard, attempt, _because(shard, why)),
+            extra=about,
+        )
         if attempt > MAX_ATTEMPTS:
             raise ManyeyesError(
                 f"shard {shard.shard} was sent {MAX_ATTEMPTS} times and never done; see the workers' logs"
@@ -88,7 +96,8 @@ class Remedy:
         text = f"looked at alone, {times} processes {words}; to see it: {again}"
         record = ItemRecord(error_code=code, error=text)
         result = ShardResult(shard.shard, attempt, "owner", 0, (record,), ShardResult.no_detections())
-        log.warning("item %d is given up: %s", shard.shard.first, text)
+        about = logs.about(shard=str(shard.shard), attempt=attempt)
+        log.warning("item %d is given up: %s", shard.shard.first, text, extra=about)
         self._ledger.commit(shard.shard, result.encode())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from common.logs import printable
 from producer.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,15 +39,19 @@ def describe(progress: Progress) -> str:
         _crew(progress),
     ]
     if progress.sent_again:
-        parts.append(f"{progress.sent_again:,} shard{'s' * (progress.sent_again != 1)} sent again")
+        parts.append(f"{counted(progress.sent_again, 'shard')} sent again")
     return ", ".join(parts)
 
 
 def _crew(progress: Progress) -> str:
     if progress.processes == 0:
         return "no worker yet"
-    workers = f"{progress.workers} worker{'s' * (progress.workers != 1)}"
-    return f"{workers} ({progress.processes} process{'es' * (progress.processes != 1)})"
+    return f"{counted(progress.workers, 'worker')} ({counted(progress.processes, 'process', 'es')})"
+
+
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """1 shard, 2 shards."""
+    return f"{number:,} {noun}{plural * (number != 1)}"
 
 
 def _files(done: int, total: int) -> str:
@@ -55,7 +61,8 @@ def _files(done: int, total: int) -> str:
 class PlainReporter:
     """Lines without control characters, for logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: logging.Logger | None = None) -> None:
+        self._log = log
         self._last, self._state = 0.0, ""
 
     def __enter__(self) -> Self:
@@ -68,7 +75,10 @@ class PlainReporter:
         now = time.monotonic()
         if now - self._last >= _PLAIN_EVERY_S or progress.state != self._state:
             self._last, self._state = now, progress.state
-            print(f"{progress.run}: {describe(progress)}", file=sys.stderr, flush=True)
+            if self._log is not None:
+                self._log.info("%s", describe(progress))
+            else:
+                print(printable(f"{progress.run}: {describe(progress)}"), file=sys.stderr, flush=True)
 
     def files(self, done: int, total: int) -> None:
         """How many files `verify` has read again."""
@@ -122,5 +132,6 @@ class BarReporter:
         )
 
 
-def reporter(console: Console) -> BarReporter | PlainReporter:
-    return BarReporter(console) if console.is_terminal else PlainReporter()
+def reporter(console: Console, log: logging.Logger | None = None) -> BarReporter | PlainReporter:
+    """With a log, its lines."""
+    return BarReporter(console) if console.is_terminal and log is None else PlainReporter(log)

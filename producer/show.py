@@ -7,23 +7,23 @@ import logging
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
+from common import logs
 from common.errors import ExitCode, UsageError
 from common.ledger import RunState
-from common.limits import DEFAULT_PRIORITY
 from producer.rundir import RunDir
 
 if TYPE_CHECKING:
     from producer.aggregator import Outcome
     from producer.session import Talk
+
+log = logging.getLogger("producer")
 
 SUBMIT_EXAMPLES = "\n\n".join(
     (
@@ -32,6 +32,14 @@ SUBMIT_EXAMPLES = "\n\n".join(
         "producer submit photos/ --detector best.onnx --conf 0.4 --output results/",
         "producer submit 'photos/**/*.jpg' more.txt --classes person --format coco,yolo",
         "MANYEYES_BROKER_URL=redis://head:6379/0 producer submit photos/ --detector yolox-s",
+    )
+)
+WATCH_EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer watch",
+        "MANYEYES_BROKER_URL=redis://head:6379/0 producer watch 20261121-1055     (from any machine)",
+        "producer watch --json | jq -r '.workers[] | [.host, .images_per_s] | @tsv'",
     )
 )
 RESULTS_EXAMPLES = "\n\n".join(
@@ -43,8 +51,6 @@ RESULTS_EXAMPLES = "\n\n".join(
 )
 #: Columns of what is not a terminal.
 _PIPE_COLUMNS = 200
-#: Seconds between looks of `watch` at a run's progress.
-_LOOK_S = 0.5
 
 
 def formats_of(text: str) -> tuple[str, ...]:
@@ -69,24 +75,37 @@ def shard_size_of(text: str) -> int | None:
     return int(text)
 
 
+class _Stderr(logging.Handler):
+    """Whatever is the standard error now: above a live bar, that is the bar's own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
 def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) -> int:
     """Own a run with progress on stderr and its result on stdout; returns the exit code."""
     from producer.reporters import reporter
     from producer.session import RunInterrupted, Talk
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    form = logs.wanted()
+    logs.setup(form, logging.WARNING, _Stderr())
+    log.setLevel(logging.INFO)
 
     def reserved(rundir: RunDir) -> None:
+        logs.here(run=rundir.run)
         say(f"run {rundir.run}")
         if fd := os.environ.pop("MANYEYES_REPORT_FD", None):
             os.write(int(fd), f"{rundir.run}\n{rundir.path}\n".encode())
             os.close(int(fd))
 
     def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if form is logs.Form.JSON:
+            log.info("%s", line)
+        else:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     try:
-        with reporter(console) as report:
+        with reporter(console, log if form is logs.Form.JSON else None) as report:
             outcome = run(Talk(report, say, reserved))
     except RunInterrupted as stopped:
         rundir = stopped.rundir
@@ -119,125 +138,6 @@ def exit_code(outcome: Outcome) -> int:
     if outcome.missing or outcome.unpublished:
         return ExitCode.ERROR
     return ExitCode.SOME_FAILED if outcome.failed else ExitCode.OK
-
-
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """A run in a list: what its directory says."""
-
-    run_id: str
-    run_dir: str
-    name: str | None
-    #: The state on disk; `interrupted` where a run is not finished and has no owner.
-    state: str
-    detector: str
-    priority: int
-    items: int | None
-    done: int
-    failed: int
-    detections: int | None
-    images_per_s: float | None
-    eta_s: float | None
-    processes: int
-    digest: str | None
-
-    @classmethod
-    def of(cls, rundir: RunDir) -> RunLine:
-        data, state = rundir.read(), rundir.state()
-        counts, progress = data.get("counts"), rundir.progress()
-        live = not state.finished and rundir.has_owner()
-        return cls(
-            run_id=rundir.run,
-            run_dir=str(rundir.path),
-            name=data.get("name"),
-            state=_shown(rundir, state, live),
-            detector=data["spec"]["detector"],
-            priority=data.get("priority", DEFAULT_PRIORITY),
-            items=counts["items"] if counts else progress.get("items"),
-            done=counts["ok"] + counts["failed"] if counts else progress.get("done" if live else "stored", 0),
-            failed=counts["failed"] if counts else progress.get("failed", 0),
-            detections=counts["detections"] if counts else None,
-            images_per_s=data.get("images_per_s", progress.get("images_per_s")),
-            eta_s=progress.get("eta_s") if live else None,
-            processes=progress.get("processes", 0) if live else 0,
-            digest=data.get("digest"),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def sentence(self) -> str:
-        from producer.reporters import duration
-
-        total = "?" if self.items is None else f"{self.items:,}"
-        parts = [f"{self.run_id}: {self.state}", f"{self.done:,}/{total} images", f"{self.failed:,} failed"]
-        if self.images_per_s is not None:
-            parts.append(f"{self.images_per_s:.1f} images/s")
-        if self.eta_s is not None:
-            parts.append(f"ETA {duration(self.eta_s)}")
-        if self.detections is not None:
-            parts.append(f"{self.detections:,} detections")
-        hints = {"interrupted": "resume", "stopped": "resume", "paused": "unpause", "cancelling": "cancel"}
-        verb = hints.get(self.state)
-        return ", ".join(parts) + (f"; to go on:  {RunDir(Path(self.run_dir)).command(verb)}" if verb else "")
-
-
-def _shown(rundir: RunDir, state: RunState, live: bool) -> str:
-    if state.finished or live:
-        return state
-    return "cancelling" if rundir.cancel_asked() else "interrupted"
-
-
-def run_lines(rundirs: list[RunDir]) -> tuple[list[RunLine], list[str]]:
-    """Those that can be read, and a line for each that cannot: one broken directory hides no other run."""
-    lines, unreadable = [], []
-    for rundir in rundirs:
-        try:
-            lines.append(RunLine.of(rundir))
-        except (UsageError, OSError) as error:
-            unreadable.append(f"passed over: {error}")
-    return lines, unreadable
-
-
-def runs_table(lines: list[RunLine]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "state", "detector"):
-        table.add_column(column, no_wrap=True)
-    for column in ("images", "failed", "detections", "images/s"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("name")
-    for line in lines:
-        total = "?" if line.items is None else f"{line.items:,}"
-        table.add_row(
-            line.run_id,
-            line.state,
-            line.detector,
-            total if line.done == line.items else f"{line.done:,}/{total}",
-            f"{line.failed:,}",
-            "" if line.detections is None else f"{line.detections:,}",
-            "" if line.images_per_s is None else f"{line.images_per_s:.1f}",
-            line.name or "",
-        )
-    return table
-
-
-def follow(rundir: RunDir, console: Console) -> int:
-    """Show progress until the run is finished or has no owner; its exit code, as `submit` would give it."""
-    from producer.progress import Progress
-    from producer.reporters import reporter
-
-    with reporter(console) as report:
-        while True:
-            line, progress = RunLine.of(rundir), rundir.progress()
-            if line.state not in (RunState.SUBMITTING, RunState.RUNNING, RunState.PAUSED):
-                break
-            if progress:
-                report(Progress(**progress))
-            time.sleep(_LOOK_S)
-    print(line.sentence())
-    if line.state != RunState.DONE:
-        return ExitCode.STOPPED if line.state == RunState.STOPPED else ExitCode.INCOMPLETE
-    return ExitCode.SOME_FAILED if line.failed else ExitCode.OK
 
 
 def show_receipt(rundir: RunDir, deep: bool, console: Console, as_json: bool) -> int:

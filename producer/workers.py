@@ -55,9 +55,11 @@ class WorkerLine:
     #: Seconds since, and None likewise.
     up_s: float
     last_image_s: float | None
+    #: Seconds since its last heartbeat.
+    last_seen_s: float = 0.0
 
     @classmethod
-    def of(cls, beat: WorkerBeat, processes: list[Beat], now: float) -> WorkerLine:
+    def of(cls, beat: WorkerBeat, processes: list[Beat], now: float, last_seen_s: float) -> WorkerLine:
         last = max([process.last_image for process in processes], default=0.0)
         return cls(
             worker=beat.worker,
@@ -72,6 +74,7 @@ class WorkerLine:
             last_image=_instant(last) if last else None,
             up_s=_since(beat.started, now),
             last_image_s=_since(last, now) if last else None,
+            last_seen_s=last_seen_s,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,9 +84,13 @@ class WorkerLine:
 def lines(client: redis.Redis) -> list[WorkerLine]:
     """All live workers, by host and name."""
     processes, now = presence.live_processes(client), time.time()
+    crews: dict[str, list[Beat]] = {}
+    for one in processes:
+        crews.setdefault(one.worker, []).append(one)
+    beats = presence.live_workers(client)
     found = [
-        WorkerLine.of(beat, [one for one in processes if one.worker == beat.worker], now)
-        for beat in presence.live_workers(client)
+        WorkerLine.of(beat, crews.get(beat.worker, []), now, silence)
+        for beat, silence in zip(beats, presence.worker_silence(client, beats), strict=True)
     ]
     return sorted(found, key=lambda line: (line.host, line.worker))
 

@@ -7,11 +7,12 @@ checked in a child process; each pool process then loads them for itself, after 
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import os
 import signal
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 # Before numpy or an engine is loaded, here and in every pool process: one thread each.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -19,9 +20,11 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from billiard.process import current_process
 from celery import Celery, signals
+from celery.utils.log import get_multiprocessing_logger
 from celery.worker.control import inspect_command
 from kombu import Queue
 
+from common import logs
 from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
@@ -51,8 +54,7 @@ _node = ""
 def detect(**kwargs: Any) -> None:
     """Look at one shard: a thin edge around PoolProcess.work."""
     try:
-        message = ShardMessage.from_kwargs(kwargs)
-        log.info("%s shard %s attempt %d: %s", message.run, message.shard, message.attempt, _process.work(message))
+        log.info("%s", _process.work(ShardMessage.from_kwargs(kwargs)))
     except ProtocolError as error:
         # Refused, not retried: sending it again cannot make it right.
         log.error("refused: %s", error)
@@ -71,8 +73,53 @@ def _sight(state: Any, root: str, paths: list[str], cargo: str) -> dict[str, Any
         client.close()
 
 
+@signals.setup_logging.connect
+def _log(loglevel: int, logfile: str | None, **_: Any) -> None:
+    """Every line of parent and pool processes, Celery's own, billiard's, and what libraries print, in our form."""
+    handler = logging.handlers.WatchedFileHandler(logfile, encoding="utf-8") if logfile else None
+    logs.setup(logs.Form.parse(settings.log), loglevel, handler)
+    billiard = cast(logging.Logger, get_multiprocessing_logger())
+    billiard.propagate = True
+    billiard.setLevel(logging.ERROR)
+    # What it says of a message that has come, its `_received` says with the shard.
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    logging.getLogger("celery.worker.request").addFilter(_said_otherwise)
+    app.log.redirect_stdouts(cast(Any, "WARNING"))
+
+
+def _said_otherwise(record: logging.LogRecord) -> bool:
+    """Celery's word on a process that it lost does not name the shard: `_lost` does."""
+    return not str(record.msg).startswith("Task handler raised error")
+
+
+@signals.task_received.connect
+def _received(request: Any, **_: Any) -> None:
+    log.info("received", extra=_about(request.kwargs))
+
+
+@signals.task_failure.connect
+def _lost(exception: BaseException, kwargs: Any, **_: Any) -> None:
+    """In the parent; what fails in a pool process has its traceback there."""
+    if _process is None:
+        log.error("its process is lost: %s", exception, extra=_about(kwargs))
+
+
+@signals.task_postrun.connect
+def _over(**_: Any) -> None:
+    logs.here(run=None, shard=None, attempt=None)
+
+
+def _about(kwargs: Any) -> dict[str, Any]:
+    """Of a message: nothing where it is none of ours."""
+    try:
+        message = ShardMessage.from_kwargs(kwargs)
+    except (ProtocolError, AttributeError):
+        return {}
+    return logs.about(run=message.run, shard=str(message.shard), attempt=message.attempt)
+
+
 @signals.celeryd_init.connect
-def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
+def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
     global _node, _recorder
     from worker import check
@@ -80,7 +127,16 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     from worker.roots import Roots
 
     _node, _recorder = sender, Recorder()
+    logs.here(worker=_node)
+    form = logs.Form.TEXT
     try:
+        form = logs.Form.parse(settings.log)
+        if form is logs.Form.JSON:
+            # Celery writes a banner and a farewell there, as text.
+            instance.quiet = True
+            cast(Any, sys).__stdout__ = None
+        # Celery's warnings come before it sets up its log.
+        logs.setup(form, options.get("loglevel") or logging.INFO)
         if settings.broker_url is None:
             raise UsageError(
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
@@ -91,12 +147,12 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
         _await_broker(settings.broker_url)
         _checked[:] = check.finish(child)
     except ManyeyesError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        logs.last_words(str(error), form)
         sys.exit(error.exit_code)
     app.conf.task_queues = [Queue(name, routing_key=name) for name in (task_queue(info.queue) for info in _checked)]
     for info in _checked:
         speed = f"{info.ms_per_image:.1f} ms an image"
-        print(f"serves {info.queue}: {info.family}, {len(info.labels)} classes, {speed}", flush=True)
+        log.info("serves %s: %s, %d classes, %s", info.queue, info.family, len(info.labels), speed)
 
 
 def _await_broker(url: str) -> None:
@@ -127,7 +183,7 @@ def _load(**_: Any) -> None:
         _process = process.PoolProcess(_client(), detectors, _node, slot, Roots.parse(settings.map))
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        log.error("error: %s", error)
         _recorder.fail()
         os.kill(os.getppid(), signal.SIGTERM)
         raise

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 from dotenv import load_dotenv
 
+from common import logs
 from common.broker import check_url, redact
 from common.errors import ExitCode, UsageError, line_of
 
@@ -72,6 +73,9 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         ),
     ] = 0,
     loglevel: Annotated[str, typer.Option(envvar="MANYEYES_LOGLEVEL", help="Celery's log level.")] = "INFO",
+    log: Annotated[
+        str, typer.Option(envvar=logs.VARIABLE, metavar="text|json", help="How log lines are written.")
+    ] = "text",
 ) -> None:
     """Start one worker on this machine.
 
@@ -80,6 +84,8 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     worker start --join hub.url     (there:  producer url > hub.url; copy it here)
 
     worker start --map /data=/mnt/photos     (where the producer's /data has that name)
+
+    worker start --log json 2>&1 | jq 'select(.shard)'     (docs/logs.md)
 
     The model is checked first, in a process of its own; each pool process then loads it once.
     `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
@@ -92,6 +98,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         "MANYEYES_LABELS": str(labels) if labels else None,
         "MANYEYES_MAP": map_,
         "MANYEYES_MEMORY_LIMIT": str(memory_limit),
+        logs.VARIABLE: logs.Form.parse(log),
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})
     if broker is not None:
@@ -163,7 +170,7 @@ def main() -> None:
     except Exception as error:
         if (line := line_of(error)) is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        logs.last_words(line, logs.wanted())
         sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 
 

@@ -14,7 +14,7 @@ import cv2
 import psutil
 import redis
 
-from common import presence
+from common import logs, presence
 from common.cargo import CutOff, NotLoaded
 from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
@@ -108,6 +108,7 @@ class PoolProcess:
 
     def work(self, message: ShardMessage) -> str:
         """Claim, look at every item, commit. Returns what became of it, for the log."""
+        logs.here(run=message.run, shard=str(message.shard), attempt=message.attempt)
         ledger = Ledger(self.client, message.run)
         claim = ledger.claim(message, self.name)
         if claim.items is None:
@@ -126,7 +127,7 @@ class PoolProcess:
             busy_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
             self._note_speed(Speed(spec.queue, round(busy_s * 1000 / len(paths), 3)))
             result = self._result(message, records, detections, busy_s, cpu_s)
-            return self._commit(ledger, message, result.encode())
+            return f"commit: {self._commit(ledger, message, result.encode())}"
         except pipeline.Interrupted as why:
             if self._slot.ending:
                 ledger.report(message.shard, message.attempt, self.name, Fate.HANDED_BACK)
@@ -176,7 +177,7 @@ class PoolProcess:
             except redis.RedisError as error:
                 if time.monotonic() >= deadline or self._slot.ending:
                     raise
-                log.warning("%s shard %s waits for the broker: %s", message.run, message.shard, error)
+                log.warning("waits for the broker: %s", error)
                 time.sleep(HEARTBEAT_S / 2)
 
     def _still_wanted(self) -> None:

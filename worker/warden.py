@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from common import presence
+from common import logs, presence
 from common.ledger import Fate, Ledger
 from common.limits import HEARTBEAT_S, WATCH_S
 from common.messages import ShardId
@@ -121,12 +121,12 @@ class Warden(threading.Thread):
         entry = seen.entry
         if entry.item is not None and 0 < entry.image_timeout < seen.seconds:
             seen.fate = Fate.TIMEOUT
-            log.error(
-                "item %d of %s takes over %g s: its process is killed", entry.item, entry.run, entry.image_timeout
-            )
+            text = "item %d takes over %g s: its process is killed"
+            log.error(text, entry.item, entry.image_timeout, extra=_about(entry))
         elif self._post.memory_limit and _resident(entry.pid) > self._post.memory_limit:
             seen.fate = Fate.OUT_OF_MEMORY
-            log.error("process %d holds over %d MB: it is killed", entry.pid, self._post.memory_limit >> 20)
+            limit = self._post.memory_limit >> 20
+            log.error("process %d holds over %d MB: it is killed", entry.pid, limit, extra=_about(entry))
         else:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -138,6 +138,11 @@ class Warden(threading.Thread):
             fate, entry = Fate.HANDED_BACK, replace(entry, item=None)
         elif fate is None:
             fate = Fate.OUT_OF_MEMORY if self._oom_kills[-1] > self._oom_kills[0] else Fate.CRASHED
+        if fate is Fate.HANDED_BACK:
+            log.info("process %d has ended with the worker", entry.pid, extra=_about(entry))
+        else:
+            at = "" if entry.item is None else f" at item {entry.item}"
+            log.error("process %d has died%s: %s", entry.pid, at, fate, extra=_about(entry))
         self._herald.deaths.append(_Death(f"{self._post.worker}/{entry.pid}", entry, fate))
         self._recorder.free(slot)
         self._seen.pop(slot, None)
@@ -212,6 +217,13 @@ class _Herald(threading.Thread):
             presence.worker_leave(self._client, self._worker)
         except redis.RedisError:
             log.debug("could not say goodbye")
+
+
+def _about(entry: Entry) -> dict[str, logs.About]:
+    """Its lines are about a pool process, and the shard that this one has."""
+    return logs.about(
+        run=entry.run or None, shard=entry.shard or None, attempt=entry.attempt or None, process=entry.pid
+    )
 
 
 def _alive(pid: int) -> bool:

@@ -1,0 +1,173 @@
+"""A run's id in, its progress and its workers out, look by look: from its directory, or from Redis on any machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import redis
+from rich.console import Console
+
+from common.broker import connect, redact
+from common.errors import BrokerError, ExitCode, UsageError
+from common.ledger import RunState, run_key
+from producer import figures as figures_of
+from producer import rundir as rundirs
+from producer import workers as listing
+from producer.figures import Figures
+from producer.look import Look, WorkerSeen
+from producer.progress import Pace, Progress
+from producer.reporters import PlainReporter
+from producer.rundir import RunDir
+from producer.runs import RunLine
+from producer.screen import Screen
+from producer.workers import WorkerLine
+
+#: Seconds between looks: owners and workers speak once a second.
+LOOK_S = 1.0
+#: Seconds for which a worker that is gone stays in the list.
+_GONE_S = 60.0
+
+
+@dataclass(slots=True)
+class Watched:
+    """One run, by its directory where that is on this disk, else by its owner's figures."""
+
+    run: str
+    rundir: RunDir | None
+    client: redis.Redis | None
+    _paces: dict[str, Pace] = field(default_factory=dict)
+    #: Each worker, as it was seen last, and when it last spoke, by our monotonic clock.
+    _seen: dict[str, tuple[WorkerSeen, float]] = field(default_factory=dict)
+    _answered: float = field(default_factory=time.monotonic)
+    _last: Look | None = None
+
+    def look(self) -> Look:
+        """What a broker that does not answer said last stands. Raises RedisError where it never did."""
+        try:
+            seen = self._look(self.client)
+            self._answered = time.monotonic()
+        except redis.RedisError:
+            if self.rundir is None and self._last is None:
+                raise
+            seen = self._look(None) if self.rundir is not None else cast(Look, self._last)
+            seen = replace(seen, away_s=round(time.monotonic() - self._answered, 1))
+        self._last = seen
+        return seen
+
+    def _look(self, client: redis.Redis | None) -> Look:
+        figures = None if client is None else figures_of.read(client, self.run)
+        workers = () if client is None else self._workers_of(listing.lines(client), figures)
+        if self.rundir is not None:
+            said = self.rundir.progress()
+            return Look(RunLine.of(self.rundir), Progress.from_json(said) if said else None, figures, workers)
+        if figures is None or client is None:
+            raise UsageError(f"nothing is known of run {self.run} any more; its directory is on its owner's disk")
+        seconds, _ = client.time()
+        return Look(RunLine.from_afar(figures, seconds, self._folder(client)), figures.progress, figures, workers)
+
+    def _folder(self, client: redis.Redis) -> str:
+        """On its owner's disk; whoever may only watch is not told."""
+        try:
+            return (cast("bytes | None", client.hget(run_key(self.run), "dir")) or b"").decode()
+        except redis.ResponseError:
+            return ""
+
+    def _workers_of(self, lines: list[WorkerLine], figures: Figures | None) -> tuple[WorkerSeen, ...]:
+        """Those that serve the run's detector; those that lack processes first."""
+        now = time.monotonic()
+        for line in lines:
+            speeds = {serving.queue: serving.ms_per_image for serving in line.detectors}
+            if figures is not None and figures.queue not in speeds:
+                continue
+            pace = self._paces.setdefault(line.worker, Pace())
+            worker = WorkerSeen(
+                host=line.host,
+                worker=line.worker,
+                processes=line.processes,
+                alive=line.alive,
+                images_per_s=round(pace.at(now, line.images), 2),
+                ms_per_image=None if figures is None else speeds[figures.queue],
+                at=tuple(at for at in line.at if at.run == self.run),
+                last_seen_s=line.last_seen_s,
+            )
+            self._seen[line.worker] = worker, now - line.last_seen_s
+        self._seen = {name: (worker, seen) for name, (worker, seen) in self._seen.items() if now - seen < _GONE_S}
+        here = {line.worker for line in lines}
+        found = [
+            one if name in here else replace(one, alive=0, at=(), images_per_s=0.0, last_seen_s=round(now - seen, 1))
+            for name, (one, seen) in self._seen.items()
+        ]
+        return tuple(sorted(found, key=lambda one: (one.alive >= one.processes, one.host, one.worker)))
+
+
+def find(output: Path, name: str, broker_url: str | None) -> Watched:
+    """A run by id, unique prefix, `latest` or directory: on this disk, else on the broker. Raises UsageError."""
+    try:
+        rundir = rundirs.find(output, name)
+    except UsageError as error:
+        if broker_url is None:
+            raise UsageError(f"{error}; for a run of another machine set MANYEYES_BROKER_URL") from None
+        client = connect(broker_url)
+        nowhere = f"no run {name!r} in {output}, nor on the broker {redact(broker_url)}"
+        return Watched(_among(figures_of.all_runs(client), name, nowhere), None, client)
+    # The broker of an embedded run is its owner's alone.
+    url = None if rundir.read().get("embedded") else broker_url
+    return Watched(rundir.run, rundir, None if url is None else _if_it_answers(url))
+
+
+def _among(runs: list[Figures], name: str, nowhere: str) -> str:
+    names = sorted(figures.run for figures in runs)
+    found = names[-1:] if name == "latest" else [run for run in names if run.startswith(name)]
+    if not found:
+        raise UsageError(nowhere)
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} runs on the broker begin with {name!r}: {found[0]}, {found[1]}...")
+    return found[0]
+
+
+def _if_it_answers(url: str) -> redis.Redis | None:
+    try:
+        return connect(url)
+    except BrokerError:
+        return None  # the run's directory says enough
+
+
+def follow(watched: Watched, console: Console, as_json: bool) -> int:
+    """Show a run until it is finished or has no owner; its exit code, as `submit` would give it."""
+    look = watched.look()
+    try:
+        with _shower(console, as_json) as show:
+            while not look.over:
+                show(look)
+                time.sleep(LOOK_S)
+                look = watched.look()
+            show(look)
+    except BrokenPipeError:
+        # Whoever read has enough, as `| head -1`; nor may Python say so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not as_json:
+        print(look.line.sentence())
+    if look.line.state != RunState.DONE:
+        return ExitCode.STOPPED if look.line.state == RunState.STOPPED else ExitCode.INCOMPLETE
+    return ExitCode.SOME_FAILED if look.line.failed else ExitCode.OK
+
+
+@contextmanager
+def _shower(console: Console, as_json: bool) -> Iterator[Callable[[Look], None]]:
+    """A screen, plain lines, or JSON on stdout."""
+    if as_json:
+        yield lambda look: print(json.dumps(look.to_json()), flush=True)
+    elif console.is_terminal and not console.is_dumb_terminal:
+        with Screen(console) as screen:
+            yield screen.show
+    else:
+        plain = PlainReporter()
+        yield lambda look: plain(look.progress) if look.progress and not look.over else None
