@@ -46,7 +46,8 @@ class World:
         command = ["worker", "start", "--detector", "poisonable", "-c", str(processes), *options]
         blind = [] if sees else ["--map", f"{self.folder}/photos={self.folder}/empty"]
         with_others = self._others + processes
-        worker = self._stack.enter_context(a_worker([*command, *blind], home, self.url, with_others))
+        below = {"MANYEYES_ROOTS": str(self.folder)}
+        worker = self._stack.enter_context(a_worker([*command, *blind], home, self.url, with_others, **below))
         self._others = with_others
         return worker
 
