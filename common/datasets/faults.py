@@ -82,6 +82,8 @@ def _of_connection(error: Exception) -> Fault:
         return Fault(ItemCode.FORBIDDEN, str(cause))
     if isinstance(cause, socket.gaierror):
         return _unreadable("its host is not known", cause.errno == socket.EAI_AGAIN)
+    if "Redirect" in name:
+        return _unreadable("it is redirected too often, or to no server", False)
     if module in ("botocore", "google") and any(word in name for word in _NO_CREDENTIALS):
         return _NO_PERMISSION
     if (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
 
 from common.datasets.allowed import READ, Allowed, check_regular
@@ -82,6 +82,17 @@ def check_size(size: int) -> None:
     """Raises ItemError for more than is read into memory."""
     if size > MAX_FILE_BYTES:
         raise ItemError(ItemCode.TOO_LARGE, f"{size} bytes; a file of at most {MAX_FILE_BYTES} is read")
+
+
+async def within_bounds(parts: AsyncIterable[bytes]) -> bytes:
+    """What comes, whole, whatever was said before of its size. Raises ItemError: too_large."""
+    found: list[bytes] = []
+    size = 0
+    async for part in parts:
+        size += len(part)
+        check_size(size)
+        found.append(part)
+    return b"".join(found)
 
 
 def _item_error(error: OSError) -> ItemError:

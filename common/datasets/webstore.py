@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from common import __version__
 from common.datasets.addresses import guarded_socket
 from common.datasets.allowed import Allowed, forbidden
-from common.datasets.files import check_size
+from common.datasets.files import check_size, within_bounds
 from common.datasets.stores import Kind
 from common.datasets.urls import canonical, to_send
 from common.limits import CONNECT_S, MAX_REDIRECTS, SILENCE_S
@@ -98,13 +98,7 @@ def _each_hop(allowed: Allowed) -> Callable[[Any, Any], Awaitable[Any]]:
 async def _body(answer: Any) -> bytes:
     """Raises ItemError: too_large."""
     check_size(answer.content_length or 0)
-    parts: list[bytes] = []
-    size = 0
-    async for part in answer.content.iter_any():
-        size += len(part)
-        check_size(size)
-        parts.append(part)
-    return b"".join(parts)
+    return await within_bounds(answer.content.iter_any())
 
 
 class _Links(HTMLParser):
