@@ -31,6 +31,8 @@ class Settings(BaseSettings):
 
     #: How log lines are written: text or json.
     log: str = "text"
+    #: FOLDER or URL, comma-separated: what a worker may read.
+    roots: str = ""
     #: THERE=HERE, comma-separated: folders of the producer's machine that have another name here.
     map: str = ""
     #: Seconds that one attempt to read a URL may take.
