@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from collections.abc import Sequence
 
 #: Of URLs' queries: the parameters whose values let whoever reads them in; and a hub's certificate, which nobody reads.
 _SECRET = (
@@ -25,3 +28,23 @@ def redact(text: str) -> str:
 def is_signed(url: bytes) -> bool:
     """Whether its query holds a signature, a key or a token."""
     return _PARAMETER.search(url.decode("utf-8", "surrogateescape")) is not None
+
+
+def hide(options: Sequence[str], variable: str, module: str) -> None:
+    """`ps` shows what was typed, of every child too: begin again without a URL that holds a password.
+
+    It goes into the environment variable that is the options' twin. Returns where there is nothing to hide.
+    """
+    words = iter(sys.argv[1:])
+    kept: list[str] = []
+    given: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in options:
+            given.append(value if equals else next(words, ""))
+        else:
+            kept.append(word)
+    if any(redact(url) != url for url in given):
+        os.environ[variable] = given[-1]
+        # -P: a folder here that is called as one of our packages is not ours.
+        os.execv(sys.executable, [sys.executable, "-P", "-m", module, *kept])

@@ -78,7 +78,7 @@ def _pem(text: str) -> str:
 
 
 def _check(found: dict[str, Any]) -> None:
-    """Once, here: libraries would say it at each connection in OpenSSL's words, or ask the terminal for a passphrase."""
+    """Here, once: libraries would say it at each connection in OpenSSL's words, or ask the terminal for a phrase."""
     for name in _FILES:
         if name in found:
             _check_file(name, Path(found[name]))
