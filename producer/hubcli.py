@@ -27,7 +27,7 @@ UP_EXAMPLES = "\n\n".join(
     (
         "Examples:",
         "producer up",
-        "producer up --listen 0.0.0.0 --detector best.onnx",
+        "producer up --listen 0.0.0.0 --tls --detector best.onnx",
         "producer up --listen 192.168.1.5:7000 --no-workers --no-flower",
     )
 )
@@ -86,6 +86,12 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
             help="Where images' bytes pass for workers without the disk. (default: the one after the broker's)",
         ),
     ] = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--no-tls", envvar="MANYEYES_TLS", help="Encrypt all, with a CA of the hub's own. (default: no)"
+        ),
+    ] = None,
 ) -> None:
     """Start a cluster's hub on this machine: broker, dashboard and workers, in the background, kept alive.
 
@@ -106,6 +112,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         flower=flower,
         flower_port=flower_port,
         cargo_port=cargo_port,
+        tls=tls,
     )
     hub = lifecycle.up(_folder(state), wish, _say)
     for line in (words.headline(hub), *words.cautions(hub)):
