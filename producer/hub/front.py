@@ -11,6 +11,7 @@ import os
 import signal
 import ssl
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -47,10 +48,15 @@ class FrontPlan:
         return cls(data["certificate"], data["key"], tuple(Gate(**gate) for gate in data["gates"]))
 
 
-async def serve(plan: FrontPlan) -> None:
-    """For ever. Raises OSError for a port that is taken, or a certificate that cannot be read."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(plan.certificate, plan.key)
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError for files that cannot be read, or are no pair."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+async def serve(gates: Sequence[Gate], context: ssl.SSLContext) -> None:
+    """For ever. Raises OSError for a port that is taken."""
     servers = [
         await asyncio.start_server(
             partial(_lead, gate.inner_port),
@@ -60,7 +66,7 @@ async def serve(plan: FrontPlan) -> None:
             ssl_handshake_timeout=_HANDSHAKE_S,
             limit=_CHUNK,
         )
-        for gate in plan.gates
+        for gate in gates
     ]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
@@ -99,6 +105,7 @@ def main() -> None:
     # Told to end: the workers have handed back through it what they had.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
-        asyncio.run(serve(FrontPlan.from_text(sys.argv[2])))
+        plan = FrontPlan.from_text(sys.argv[2])
+        asyncio.run(serve(plan.gates, plan.context()))
     except OSError as error:
         sys.exit(f"error: {error}")
