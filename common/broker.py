@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import re
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import redis
 from celery import Celery
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from common import tlsfault
 from common.errors import BrokerError, UsageError
+from common.secrecy import redact
+from common.tls import is_unverified
+from common.tls import options as tls_options
+
+
+log = logging.getLogger("manyeyes")
 
 #: Everything in Redis, Celery's keys included, begins with this.
 PREFIX = "manyeyes:"
@@ -35,14 +42,28 @@ def connect(url: str) -> redis.Redis:
     """
     found = client(url)
     try:
-        found.ping()
+        # What speaks no TLS may hear a handshake out for ever: it is not asked four times.
+        (_like(found, socket_timeout=CONNECT_TIMEOUT_S, retry=_once()) if _is_tls(url) else found).ping()
     except redis.RedisError as error:
-        if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
-            text = "wants another password, or one at all; of a hub `producer url` prints the whole URL"
-            raise BrokerError(f"broker {redact(url)} {text}") from None
-        text = str(error).rstrip(".")
-        raise BrokerError(f"broker {redact(url)} does not answer: {text}; is it running, and the URL right?") from None
+        raise BrokerError(f"broker {redact(url)} {_ailment(url, error)}") from None
+    if _is_tls(url) and is_unverified(url):
+        log.warning("broker %s is not verified (ssl_cert_reqs=none): whoever is on the way can pose as it", redact(url))
     return found
+
+
+def _ailment(url: str, error: redis.RedisError) -> str:
+    if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
+        return "wants another password, or one at all; of a hub `producer url` prints the whole URL"
+    text = redact(str(error)).rstrip(".")
+    return tlsfault.explain(url, error) or f"does not answer: {text}; is it running, and the URL right?"
+
+
+def _is_tls(url: str) -> bool:
+    return urlsplit(url).scheme == "rediss"
+
+
+def _once() -> Retry:
+    return Retry(ExponentialBackoff(), 0)
 
 
 def client(url: str) -> redis.Redis:
@@ -66,7 +87,14 @@ def client(url: str) -> redis.Redis:
     if parts.scheme not in ("redis", "rediss"):
         raise UsageError(f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss:// or unix:///PATH")
     try:
-        return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **timeouts)
+        # Options of TLS go beside the URL: some have come from elsewhere, and been checked.
+        return redis.Redis.from_url(
+            _without_tls(url),
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_keepalive=True,
+            **timeouts,
+            **tls_options(url),
+        )
     except ValueError:
         # Not the parser's own words: they quote pieces of the password.
         raise UsageError(
@@ -81,7 +109,7 @@ def sibling(known: redis.Redis, port: int) -> redis.Redis:
 
 def unhurried(known: redis.Redis, seconds: float) -> redis.Redis:
     """A client of the same server for large values, each of which may take so long."""
-    return _like(known, socket_timeout=seconds, retry=Retry(ExponentialBackoff(), 0))
+    return _like(known, socket_timeout=seconds, retry=_once())
 
 
 def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
@@ -97,6 +125,8 @@ def celery_app(url: str | None) -> Celery:
         os.environ.pop(name, None)
     app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
     app.conf.update(
+        # Without it kombu would take any certificate.
+        broker_use_ssl=(url and tls_options(url)) or None,
         # JSON only: nothing on the wire can be executed.
         accept_content=["json"],
         task_serializer="json",
@@ -132,13 +162,15 @@ def _kombu_url(url: str) -> str:
     """kombu knows unix sockets as `redis+socket://` only."""
     parts = urlsplit(url)
     if parts.scheme != "unix":
-        return url
+        return _without_tls(url)
     db = (parse_qs(parts.query).get("db") or ["0"])[0]
     login = f"{parts.netloc}" if parts.netloc else ""
     return f"redis+socket://{login}{parts.path}?virtual_host={db}"
 
 
-def redact(url: str) -> str:
-    """The URL without name and password, for people; also one that no parser takes."""
-    shown = re.sub(r"//.*@", "//***@", url)
-    return re.sub(r"((?:password|username)=)[^&]*", r"\1***", shown)
+def _without_tls(url: str) -> str:
+    parts = urlsplit(url)
+    if not _is_tls(url):
+        return url
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if not name.startswith("ssl_")]
+    return urlunsplit(parts._replace(query=urlencode(kept)))

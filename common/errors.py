@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from common.secrecy import redact
+
 
 class ItemCode(StrEnum):
     """Why an item failed: the `error_code` column of `images.parquet`. Codes are never renamed."""
@@ -81,5 +83,5 @@ def line_of(error: Exception) -> str | None:
     of_broker = type(error).__module__.partition(".")[0] in ("redis", "kombu")
     if not of_broker and not isinstance(error, (ManyeyesError, OSError, MemoryError)):
         return None
-    line = " ".join(str(error).split()) or type(error).__name__
+    line = redact(" ".join(str(error).split())) or type(error).__name__
     return f"the broker fails: {line}" if of_broker else line

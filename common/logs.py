@@ -150,7 +150,7 @@ def _redacted(text: str) -> str:
     if "://" not in text:
         return text
     # Not needed for most lines, and slow to load.
-    from common.broker import redact
+    from common.secrecy import redact
 
     return _URL.sub(lambda found: redact(found[0]), text)
 

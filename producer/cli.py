@@ -16,6 +16,7 @@ from rich.console import Console
 from common import __version__, logs
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
+from common.secrecy import redact
 from producer import doctorcli, hubcli, monitorcli, show
 from producer import rundir as rundirs
 from producer.flags import (
@@ -132,6 +133,14 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     shard_size: Annotated[
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
     ] = "auto",
+    signed_urls: Annotated[
+        bool,
+        typer.Option(
+            "--signed-urls",
+            envvar="MANYEYES_SIGNED_URLS",
+            help="Take URLs with a signature, key or token, which run.json and the tables will show.",
+        ),
+    ] = False,
     broker: Broker = None,
     log: Log = None,
     detach: Annotated[
@@ -169,6 +178,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         max_failures=max_failures,
         priority=priority_of(priority),
         transport=Transport.parse(transport, ship_window),
+        signed_urls=signed_urls,
     )
     raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
 
@@ -335,10 +345,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        if (line := line_of(error)) is None:
-            raise
-        if debug:
-            traceback.print_exc()
+        line = line_of(error)
+        if debug or line is None:
+            print(redact(traceback.format_exc()), end="", file=sys.stderr)
+            line = line or "this is a defect of manyeyes; please report it with the lines above"
         logs.last_words(line, logs.wanted())
         sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 

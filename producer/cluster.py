@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from common import presence
-from common.broker import celery_app, connect, redact
+from common.broker import celery_app, connect
+from common.secrecy import redact
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from common.limits import PROTOCOL

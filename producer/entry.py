@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from common.secrecy import hide
+
 
 def main() -> None:
     try:
+        hide(("--broker",), "MANYEYES_BROKER_URL", "producer.cli")
         from producer.cli import main as run
     except KeyboardInterrupt:
         sys.exit(130)

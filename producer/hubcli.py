@@ -28,7 +28,7 @@ UP_EXAMPLES = "\n\n".join(
     (
         "Examples:",
         "producer up",
-        "producer up --listen 0.0.0.0 --detector best.onnx",
+        "producer up --listen 0.0.0.0 --tls --detector best.onnx",
         "producer up --root /data     (what the workers here may read)",
         "producer up --listen 192.168.1.5:7000 --no-workers --no-flower",
     )
@@ -104,6 +104,12 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         int | None,
         typer.Option(envvar="MANYEYES_MONITOR_PORT", min=0, max=65535, help="Their port. (default: 9808)"),
     ] = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--tls/--no-tls", envvar="MANYEYES_TLS", help="Encrypt all, with a CA of the hub's own. (default: no)"
+        ),
+    ] = None,
 ) -> None:
     """Start a cluster's hub on this machine: broker, dashboard and workers, in the background, kept alive.
 
@@ -127,6 +133,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         cargo_port=cargo_port,
         monitor=monitor,
         monitor_port=monitor_port,
+        tls=tls,
     )
     hub = lifecycle.up(_folder(state), wish, _say)
     for line in (words.headline(hub), *words.cautions(hub)):
@@ -160,7 +167,8 @@ def workers(
     as_json: Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON list on stdout.")] = False,
 ) -> None:
     """List who is there: what each worker serves, its speed, what it works on, and since when."""
-    from common.broker import connect, redact
+    from common.broker import connect
+    from common.secrecy import redact
     from producer import show
     from producer import workers as listing
 

@@ -45,6 +45,8 @@ class Request:
     max_failures: str | None = None
     priority: int = DEFAULT_PRIORITY
     transport: Transport = field(default_factory=Transport)
+    #: Signatures in URLs may be written into the run.
+    signed_urls: bool = False
 
 
 def submit(request: Request, talk: Talk) -> Outcome:
@@ -55,6 +57,11 @@ def submit(request: Request, talk: Talk) -> Outcome:
     if request.outputs.truth is not None:
         check_truth(Path(request.outputs.truth))
     dataset = open_dataset(request.datasets)
+    if not request.signed_urls and (signed := dataset.signed()) is not None:
+        raise UsageError(
+            f"{signed} has a signature, key or token in it, which run.json and the tables would show: give workers "
+            "credentials instead (docs/datasets.md), or allow it with --signed-urls"
+        )
     request.transport.check(dataset.root)
     run = rundirs.new_run_id()
     publish = None if request.publish is None else check_target(request.publish, request.output / run)

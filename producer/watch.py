@@ -15,7 +15,8 @@ from typing import cast
 import redis
 from rich.console import Console
 
-from common.broker import connect, redact
+from common.broker import connect
+from common.secrecy import redact
 from common.errors import BrokerError, ExitCode, UsageError
 from common.ledger import RunState, run_key
 from producer import figures as figures_of

@@ -8,14 +8,15 @@ import socket
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 from dotenv import load_dotenv
 
 from common import logs
-from common.broker import check_url, redact
+from common.broker import check_url
+from common.secrecy import redact
 from common.errors import ExitCode, UsageError, line_of
+from common.secrecy import hide
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -116,7 +117,6 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     os.environ.update({name: value for name, value in options.items() if value is not None})
     if broker is not None:
         check_url(broker)
-        _hide_password(broker)
     # Imported now, not above: it reads the environment.
     from worker.app import app, exit_code
 
@@ -138,21 +138,6 @@ def broker_url(text: str) -> str:
             f"--join {redact(text)} is neither redis://HOST:PORT/0 nor a file that can be read ({why}); "
             "`producer url` prints what belongs there"
         ) from None
-
-
-def _hide_password(url: str) -> None:
-    """`ps` shows what was typed, of every pool process too: begin again without it. The environment has it by now."""
-    password, words = urlsplit(url).password, iter(sys.argv[1:])
-    kept: list[str] = []
-    dropped: list[str] = []
-    for word in words:
-        if word in ("--broker", "--join"):
-            dropped.append(next(words, ""))
-        else:
-            (dropped if word.startswith(("--broker=", "--join=")) else kept).append(word)
-    if password and any(password in word for word in dropped):
-        # -P: a folder here that is called `worker` is not ours.
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.cli", *kept])
 
 
 @cli.command(epilog="Example:  HEALTHCHECK CMD worker health")
@@ -177,6 +162,7 @@ def health(
 
 
 def main() -> None:
+    hide(("--broker", "--join"), "MANYEYES_BROKER_URL", "worker.cli")
     load_dotenv(Path(".env"))
     try:
         cli()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import heapq
+import itertools
 import os
 import stat
 import sys
@@ -35,6 +36,7 @@ from common.datasets.remote import RemoteFolder
 from common.datasets.urls import common_parent, is_url, scheme_of, whole
 from common.errors import ItemError, UsageError
 from common.limits import MAX_PATH_BYTES
+from common.secrecy import is_signed
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -92,6 +94,14 @@ class Dataset:
                 )
             tally.items += 1
             yield Item(path[skip:])
+
+    def signed(self) -> str | None:
+        """The first of its URLs that whoever reads it may use; None where there is none."""
+        named = (name for source in self._sources if isinstance(source, Files) for name in source.names)
+        for url in itertools.chain(map(os.fsencode, self.paths), named):
+            if b"?" in url and is_url(url) and is_signed(url):
+                return display_path(url)
+        return None
 
     def keep_stdin(self, file: Path) -> Dataset:
         """The same dataset with its list on standard input in `file` (named *.list), so that it can be reopened.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from common.datasets.base import display_path, with_slash
 from common.errors import UsageError
+from common.secrecy import redact
 
 _SCHEME = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -39,10 +40,12 @@ def canonical(url: bytes) -> bytes:
     scheme, _, rest = url.partition(b"://")
     scheme = scheme.lower()
     host, slash, path = rest.partition(b"/")
-    if b"@" in host and b":" in host.rpartition(b"@")[0]:
-        shown = display_path(scheme + b"://..." + host[host.rindex(b"@") :] + slash + path)
+    login = host.rpartition(b"@")[0]
+    # Of http a name alone is a token; elsewhere, as in sftp, it is a name.
+    if b":" in login or (login and scheme in _HTTP):
         raise UsageError(
-            f"{shown} has a password in it, which would be written into the run; configure it: docs/datasets.md has how"
+            f"{redact(display_path(url))} has a login in it, which would be written into the run; "
+            "configure it: docs/datasets.md has how"
         )
     if scheme in (b"file", b"local"):
         raise UsageError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from common.broker import celery_app, connect, redact
+from common.broker import celery_app, connect
+from common.secrecy import redact
 from common.errors import BrokerError, UsageError
 from producer.crew import Connection
 from producer.doctor import broker, machine, runs, workers

@@ -78,6 +78,10 @@ class HubFolder:
         return self.path / "logs"
 
     @property
+    def tls(self) -> Path:
+        return self.path / "tls"
+
+    @property
     def _settings(self) -> Path:
         return self.path / "hub.json"
 

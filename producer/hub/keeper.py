@@ -31,6 +31,8 @@ _ANSWER_S, _LOGS_S = 0.02, 60.0
 _LOG_BYTES = 32 << 20
 
 BROKER = "broker"
+#: What speaks TLS for it.
+FRONT = "tls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +171,10 @@ class Keeper:
         """The broker last: workers hand their shards back to it. What doesn't end in its time is killed."""
         self._state = HubState.ENDING
         self._tell()
-        self._let_end([part for part in self._parts.values() if part.plan.name != BROKER])
-        self._let_end([self._parts[BROKER]])
+        last = [self._parts[name] for name in (FRONT, BROKER) if name in self._parts]
+        self._let_end([part for part in self._parts.values() if part not in last])
+        for part in last:
+            self._let_end([part])
         self._children.kill()
         self._state = HubState.DOWN
         self._tell()

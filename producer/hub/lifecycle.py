@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import redis
 
@@ -20,13 +20,15 @@ from common.errors import ManyeyesError, UsageError
 from producer import valkey
 from producer.children import isolated
 from producer.hub import addresses
+from producer.hub.certificates import Certificates
 from producer.hub.folder import HubFolder, HubState, Status
-from producer.hub.keeper import BROKER, PartPlan, Plan
+from producer.hub.front import FrontPlan, Gate
+from producer.hub.keeper import BROKER, FRONT, PartPlan, Plan
 from producer.hub.settings import HubSettings, Wish
 from producer.lastwords import Log
 
 CARGO, WORKER, FLOWER, MONITOR = "cargo", "worker", "flower", "monitor"
-_PARTS = (BROKER, CARGO, WORKER, FLOWER, MONITOR)
+_PARTS = (BROKER, CARGO, FRONT, WORKER, FLOWER, MONITOR)
 #: The user name at the dashboard.
 FLOWER_USER = "manyeyes"
 #: Seconds. A big model, or its download, on a busy machine; a broker that loads a large file.
@@ -64,6 +66,9 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
         _await_end(folder)
         before = folder.read()
         settings = HubSettings.of(wish, before).with_ports()
+        if settings.tls:
+            ca = Certificates(folder.tls).prepare(addresses.outside_host(settings.host))
+            settings = replace(settings, ca=ca)
         folder.write(asdict(settings))
         say(f"starting in {folder.path}")
         logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", *_PARTS)}
@@ -134,13 +139,16 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     """Passwords travel in the environment and through pipes: `ps` shows arguments."""
     python = sys.executable
     environment = {"MANYEYES_BROKER_URL": settings.local_url}
-    durable = valkey.durable(settings.host, settings.port, settings.password, folder.data)
+    host, port, cargo_port = settings.inner
+    durable = valkey.durable(host, port, settings.password, folder.data)
     # In the broker's file would be every image that was ever shipped.
-    volatile = valkey.volatile(settings.host, settings.cargo_port, settings.password, folder.data)
+    volatile = valkey.volatile(host, cargo_port, settings.password, folder.data)
     parts = [
         PartPlan(BROKER, (), {}, patience_s=30.0, configuration=durable.decode()),
         PartPlan(CARGO, (), {}, patience_s=5.0, configuration=volatile.decode()),
     ]
+    if settings.tls:
+        parts.append(_front(settings, Certificates(folder.tls)))
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
         of_worker = {**environment, "MANYEYES_ROOTS": settings.roots}
@@ -153,6 +161,12 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
             # It keeps them in memory.
             "FLOWER_MAX_TASKS": "10000",
         }
+        if settings.tls:
+            certificates = Certificates(folder.tls)
+            of_flower |= {
+                "FLOWER_CERTFILE": str(certificates.certificate),
+                "FLOWER_KEYFILE": str(certificates.key),
+            }
         command = (python, "-m", "celery", "-A", "worker.app", "flower")
         parts.append(PartPlan(FLOWER, command, {**environment, **of_flower}, patience_s=5.0))
     if settings.monitor:
@@ -162,11 +176,18 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     return Plan(
         folder=str(folder.path),
         server=str(valkey.server_path()),
-        host=addresses.local_host(settings.host),
-        port=settings.port,
+        host=addresses.local_host(host),
+        port=port,
         password=settings.password,
         parts=tuple(parts),
     )
+
+
+def _front(settings: HubSettings, certificates: Certificates) -> PartPlan:
+    ports = ((settings.port, settings.inner_port), (settings.cargo_port, settings.inner_cargo_port))
+    gates = tuple(Gate(settings.host, port, inner) for port, inner in ports)
+    front = FrontPlan(str(certificates.certificate), str(certificates.key), gates)
+    return PartPlan(FRONT, tuple(isolated("producer.hub.front", front.to_text())), {}, patience_s=5.0)
 
 
 def _await_ready(
@@ -195,7 +216,7 @@ def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bo
     if not all(part.ready for part in status.parts):
         return False
     host = addresses.local_host(settings.host)
-    ports = [settings.cargo_port]
+    ports = [settings.port, settings.cargo_port]
     ports += [settings.flower_port] * settings.flower + [settings.monitor_port] * settings.monitor
     if not all(_listens(host, port) for port in ports):
         return False

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
+from common.tls import CA_DATA
 from producer.cluster import Launch
 from producer.hub import addresses
 from producer.hub.addresses import Listen
@@ -38,6 +39,7 @@ class Wish:
     cargo_port: int | None = None
     monitor: bool | None = None
     monitor_port: int | None = None
+    tls: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class HubSettings:
     #: Off: metrics have no password.
     monitor: bool = False
     monitor_port: int = addresses.DEFAULT_MONITOR_PORT
+    tls: bool = False
+    #: With TLS: the authority's certificate, DER in base64, and the loopback's ports behind the front.
+    ca: str = ""
+    inner_port: int = 0
+    inner_cargo_port: int = 0
 
     @classmethod
     def of(cls, wish: Wish, last: dict[str, Any] | None) -> HubSettings:
@@ -76,6 +83,9 @@ class HubSettings:
         """With ports that are free now. Raises UsageError for a taken one."""
         port = addresses.claim_port(self.host, self.port, "--listen HOST:PORT")
         found = replace(self, port=port, cargo_port=self._cargo_port(port))
+        if self.tls:
+            inner, inner_cargo = (addresses.free_port(addresses.LOOPBACK, 0) for _ in range(2))
+            found = replace(found, inner_port=inner, inner_cargo_port=inner_cargo)
         if self.flower:
             option = "--flower-port N, or --no-flower"
             found = replace(found, flower_port=addresses.claim_port(self.host, self.flower_port, option))
@@ -90,6 +100,13 @@ class HubSettings:
         if self.cargo_port:
             return addresses.claim_port(self.host, self.cargo_port, "--cargo-port N")
         return addresses.free_port(self.host, port + 1 if port + 1 != self.flower_port else 0)
+
+    @property
+    def inner(self) -> tuple[str, int, int]:
+        """Where the two servers themselves listen: host, broker's port, cargo's port."""
+        if self.tls:
+            return addresses.LOOPBACK, self.inner_port, self.inner_cargo_port
+        return self.host, self.port, self.cargo_port
 
     @property
     def launch(self) -> Launch:
@@ -107,11 +124,12 @@ class HubSettings:
 
     @property
     def dashboard(self) -> str:
-        return f"http://{addresses.in_url(addresses.outside_host(self.host))}:{self.flower_port}"
+        return f"http{'s' * self.tls}://{addresses.in_url(addresses.outside_host(self.host))}:{self.flower_port}"
 
     @property
     def metrics(self) -> str:
         return f"http://{addresses.in_url(addresses.outside_host(self.host))}:{self.monitor_port}/metrics"
 
     def _url(self, host: str) -> str:
-        return f"redis://:{self.password}@{addresses.in_url(host)}:{self.port}/0"
+        there = f"redis{'s' * self.tls}://:{self.password}@{addresses.in_url(host)}:{self.port}/0"
+        return f"{there}?{CA_DATA}={self.ca}" if self.tls else there

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from producer.hub import addresses
 from producer.hub.folder import HubFolder, Part, Status
+from producer.hub.keeper import FRONT
 from producer.hub.lifecycle import CARGO, FLOWER, FLOWER_USER, MONITOR, WORKER, Hub
 from producer.hub.settings import DEFAULT_DETECTOR
 
-_NAMES = {CARGO: "cargo server", WORKER: "workers", FLOWER: "Flower", MONITOR: "monitor"}
+_NAMES = {CARGO: "cargo server", FRONT: "TLS", WORKER: "workers", FLOWER: "Flower", MONITOR: "monitor"}
 
 
 def default_folder() -> Path:
@@ -29,7 +30,7 @@ def join_command(hub: Hub) -> str:
     served = hub.settings.detector
     names = ",".join(Path(one).name if "=" not in one else one for one in served.split(","))
     options = "" if served == DEFAULT_DETECTOR else f" --detector {shlex.quote(names)}"
-    return f"worker start --join {hub.settings.url}{options}"
+    return f"worker start --join {shlex.quote(hub.settings.url)}{options}"
 
 
 def headline(hub: Hub) -> str:
@@ -67,9 +68,11 @@ def cautions(hub: Hub) -> list[str]:
             f"{command(hub.folder, 'down')}; {command(hub.folder, 'up')} --listen 0.0.0.0"
         )
     else:
-        found.append(
-            f"warning: it listens on {host} with a password and without encryption; only on a network that you trust"
-        )
+        if not hub.settings.tls:
+            found.append(
+                f"warning: it listens on {host} with a password and without encryption; "
+                "only on a network that you trust, or with --tls"
+            )
         found.append(
             f"note: other machines must reach port {hub.settings.port}, and {hub.settings.cargo_port} "
             "if they don't share the images' disk"

@@ -15,7 +15,8 @@ import redis
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
-from common.broker import client, redact, unhurried
+from common.broker import client, unhurried
+from common.secrecy import redact
 from producer.hub.addresses import in_url
 from producer.monitor.metrics import of_broker, of_reading
 from producer.monitor.reading import Reading, read

@@ -1,0 +1,1 @@
+"""Pinned versions in, what is publicly known against them out."""

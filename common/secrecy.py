@@ -1,0 +1,50 @@
+"""A text in, the same without passwords, keys and signatures out: for people, logs and files."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+#: Of URLs' queries: the parameters whose values let whoever reads them in; and a hub's certificate, which nobody reads.
+_SECRET = (
+    r"(?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|googleaccessid|awsaccesskeyid"
+    r"|signature|sig|token|[a-z]+[_-]token|password|passwd|pwd|username|secret|[a-z]+[_-]secret|api[_-]?key|key|auth"
+    r"|ssl_ca_data)"
+)
+_PARAMETER = re.compile(rf"([?&;]{_SECRET}=)[^&;#\s\"'<>]*", re.IGNORECASE)
+#: Up to the last `@`: a password may hold any of what ends a URL. It begins no other URL.
+_LOGIN = re.compile(r"(://)(?:(?!://).)*@")
+_MALFORMED = re.compile(r"//.*@")
+
+
+def redact(text: str) -> str:
+    """URLs in it are without name, password and signature; also one that no parser takes."""
+    shown = _LOGIN.sub(r"\1***@", text) if "://" in text else _MALFORMED.sub("//***@", text)
+    return _PARAMETER.sub(r"\1***", shown)
+
+
+def is_signed(url: bytes) -> bool:
+    """Whether its query holds a signature, a key or a token."""
+    return _PARAMETER.search(url.decode("utf-8", "surrogateescape")) is not None
+
+
+def hide(options: Sequence[str], variable: str, module: str) -> None:
+    """`ps` shows what was typed, of every child too: begin again without a URL that holds a password.
+
+    It goes into the environment variable that is the options' twin. Returns where there is nothing to hide.
+    """
+    words = iter(sys.argv[1:])
+    kept: list[str] = []
+    given: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in options:
+            given.append(value if equals else next(words, ""))
+        else:
+            kept.append(word)
+    if any(redact(url) != url for url in given):
+        os.environ[variable] = given[-1]
+        # -P: a folder here that is called as one of our packages is not ours.
+        os.execv(sys.executable, [sys.executable, "-P", "-m", module, *kept])
