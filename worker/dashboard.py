@@ -28,6 +28,9 @@ FORGET_WORKERS_S = 24 * 3600
 #: A row a task: `uuid` is run, shard and attempt, and leads to the task's page; `args`, images and detector.
 COLUMNS = "uuid,args,state,result,runtime,worker,received"
 
+#: Of a pool process that is gone, in Celery's words: the signal or exit code.
+_DIED = re.compile(r"[\w.]*WorkerLostError: Worker exited prematurely: (.*?)(?: Job: \d+)?\.?")
+
 
 def asked_for() -> bool:
     """Celery's command line imports the app before it runs the command that was typed."""
@@ -93,9 +96,11 @@ def _lock(options: Any) -> None:
 def readable(task: Any) -> Any:
     """A copy of a task, as Flower shows it: one result, be it an answer or why there is none."""
     if task.traceback:
-        # Of the exception itself the event has the wrapper's name only.
         last = task.traceback.strip().rpartition("\n")[2]
-        task.result = re.sub(r"^[\w.]+\.(?=\w+:)", "", last)
+        died = _DIED.fullmatch(last)
+        task.result = f"its process died: {died[1]}" if died else last.removeprefix("common.errors.")
+        # The event has no more than the name of a wrapper here.
+        task.exception = None
     elif task.result:
         task.result = task.result.strip("'\"")
     return task
