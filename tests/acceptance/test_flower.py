@@ -75,7 +75,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         wait_until(lambda: valkey.answers(("127.0.0.1", port), PASSWORD), what="the broker")
         with a_flower(folder, url) as flower, a_worker(command, folder, url, **made.environment):
             with connect(url) as client:
-                [worker] = presence.live_workers(client)
+                [worker] = wait_until(lambda: presence.live_workers(client), what="the worker's heartbeat")
             known = lambda: worker.worker in flower.ask("/workers?json=1", flower.login).text  # noqa: E731
             wait_until(known, what="Flower's first events")
             said = producer("submit", "photos", "--detector", "poisonable", cwd=folder, MANYEYES_BROKER_URL=url)
