@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -43,13 +43,17 @@ console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run. `events`: of tasks, as Flower counted them; CPU of Flower and the monitor while it lasted."""
+    """One run. `events`: of tasks, as Flower counted them. `cpu_s`: who used how much while it lasted."""
 
     images_per_s: float
     digest: str
+    cpu_s: dict[str, float]
     events: int = 0
-    flower_cpu_s: float = 0.0
-    monitor_cpu_s: float = 0.0
+
+    @property
+    def beside_s(self) -> float:
+        """Seconds of CPU beside detection itself."""
+        return sum(seconds for name, seconds in self.cpu_s.items() if name != "processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,10 @@ class Bench:
     def submit(self, *command: str) -> Ran:
         options = ("submit", "images", "--detector", self.detector, "--json", "--format", "csv")
         said = json.loads(measure.run([*command, *options], self.folder, MANYEYES_BROKER_URL=self.url).out)
-        shutil.rmtree(self.folder / said["run_dir"])
-        return Ran(said["images_per_s"], said["digest"])
+        run = self.folder / said["run_dir"]
+        cpu_s = json.loads((run / "timings.json").read_text())["cpu_s"]
+        shutil.rmtree(run)
+        return Ran(said["images_per_s"], said["digest"], cpu_s)
 
     def unobserved(self) -> Ran:
         self._events("disable_events")
@@ -83,7 +89,8 @@ class Bench:
             ran = self.submit(measure.console_script("producer"))
             if page.failed or scrape.failed:
                 raise ManyeyesError(f"it was not observed: {page.failed or scrape.failed}")
-            return Ran(ran.images_per_s, ran.digest, flower.events, flower.cpu_s - before[0], monitor.cpu_s - before[1])
+            watching = {"flower": flower.cpu_s - before[0], "monitor": monitor.cpu_s - before[1]}
+            return replace(ran, cpu_s={**ran.cpu_s, **watching}, events=flower.events)
 
     def _events(self, command: str) -> None:
         """Of tasks, at the worker: as `-E` or its absence, but with the same processes."""
@@ -175,15 +182,15 @@ def cost(unobserved: Ran, observed: Ran) -> float:
 
 def _table(runs: dict[str, list[Ran]]) -> Table:
     table = Table(title="medians (least to most)")
-    for column in ("", "images/s", "events of tasks", "Flower s CPU", "monitor s CPU"):
+    names = {name: None for ran in runs.values() for one in ran for name in one.cpu_s}
+    for column in ("", "images/s", "events of tasks", *(f"{name} s CPU" for name in names)):
         table.add_column(column, justify="right" if column else "left")
     for way, ran in runs.items():
         table.add_row(
             way,
             clusters.spread([one.images_per_s for one in ran]),
             clusters.spread([one.events for one in ran], 0),
-            clusters.spread([one.flower_cpu_s for one in ran]),
-            clusters.spread([one.monitor_cpu_s for one in ran]),
+            *(clusters.spread([one.cpu_s.get(name, 0.0) for one in ran]) for name in names),
         )
     return table
 
@@ -224,13 +231,16 @@ def observing(
     assert len({one.digest for ran in runs.values() for one in ran}) == 1, "the tables differ"
     assert all(one.events for one in runs["observed"]), "no event came"
     found = {way: [asdict(one) for one in ran] for way, ran in runs.items()}
-    costs = [cost(one, other) for one, other in zip(runs["unobserved"], runs["observed"], strict=True)]
+    pairs = list(zip(runs["unobserved"], runs["observed"], strict=True))
+    costs = [cost(*pair) for pair in pairs]
+    more = [100 * (observed.beside_s - alone.beside_s) / alone.cpu_s["processes"] for alone, observed in pairs]
     report.parent.mkdir(parents=True, exist_ok=True)
-    of_all = {"machine": asdict(facts), "images": count, "scrape_s": scrape, "cost_percent": costs}
+    of_all = {"machine": asdict(facts), "images": count, "scrape_s": scrape, "cost_percent": costs, "cpu_percent": more}
     atomic.write_json(report, {**of_all, **found})
     console.print(f"{facts.sentence()}, load {facts.load}")
     console.print(_table(runs))
-    console.print(f"observing costs, pair by pair: {clusters.spread(costs)} %")
+    console.print(f"observing costs, pair by pair: {clusters.spread(costs)} % of the images/s")
+    console.print(f"and takes {clusters.spread(more)} % of the detector's CPU time more, busy machine or not")
 
 
 if __name__ == "__main__":
