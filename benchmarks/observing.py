@@ -180,6 +180,11 @@ def cost(unobserved: Ran, observed: Ran) -> float:
     return 100 * (1 - observed.images_per_s / unobserved.images_per_s)
 
 
+def more_cpu(unobserved: Ran, observed: Ran) -> float:
+    """Per cent of the detector's own CPU time that is spent beside it."""
+    return 100 * (observed.beside_s - unobserved.beside_s) / unobserved.cpu_s["processes"]
+
+
 def _table(runs: dict[str, list[Ran]]) -> Table:
     table = Table(title="medians (least to most)")
     names = {name: None for ran in runs.values() for one in ran for name in one.cpu_s}
@@ -233,7 +238,7 @@ def observing(
     found = {way: [asdict(one) for one in ran] for way, ran in runs.items()}
     pairs = list(zip(runs["unobserved"], runs["observed"], strict=True))
     costs = [cost(*pair) for pair in pairs]
-    more = [100 * (observed.beside_s - alone.beside_s) / alone.cpu_s["processes"] for alone, observed in pairs]
+    more = [more_cpu(*pair) for pair in pairs]
     report.parent.mkdir(parents=True, exist_ok=True)
     of_all = {"machine": asdict(facts), "images": count, "scrape_s": scrape, "cost_percent": costs, "cpu_percent": more}
     atomic.write_json(report, {**of_all, **found})

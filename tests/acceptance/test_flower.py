@@ -154,8 +154,10 @@ def test_it_changes_nothing(scene: Scene) -> None:
 def test_no_page_and_no_log_has_the_brokers_password(scene: Scene) -> None:
     refreshed = scene.flower.ask("/api/workers?refresh=1&status=1", scene.flower.login)
     assert refreshed.status_code == 200
-    pages = [*PAGES, f"/worker/{scene.worker}", *(f"/task/{row['uuid']}" for row in scene.rows)]
-    texts = {page: scene.flower.ask(page, scene.flower.login).text for page in pages}
+    tasks = (f"/task/{quote(row['uuid'], safe='')}" for row in scene.rows)
+    answers = {page: scene.flower.ask(page, scene.flower.login) for page in [*PAGES, f"/worker/{scene.worker}", *tasks]}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    texts = {page: answer.text for page, answer in answers.items()}
     assert scene.queue in texts["/broker"] and "redis://:**@127.0.0.1" in texts["/broker"]
     assert "broker_url" in texts[f"/worker/{scene.worker}"]
     texts["its log"] = scene.flower.log.read_text()
