@@ -73,23 +73,27 @@ def _keep(options: Any, folder: Path, broker_url: str) -> None:
 
 def _lock(options: Any) -> None:
     """A password of its own, shown once, unless its user has said how people log in, or that they need not."""
+    from flower.utils import strtobool
     from tornado.ioloop import IOLoop
 
-    ours = [f"{USER}:{secrets.token_urlsafe(12)}"]
+    password = secrets.token_urlsafe(12)
+    ours = [f"{USER}:{password}"]
     options.basic_auth = ours
 
-    def otherwise() -> None:
-        if options.basic_auth == ours and (options.auth or os.environ.get("FLOWER_UNAUTHENTICATED_API")):
-            options.basic_auth = []
+    def settle() -> None:
+        if options.auth or strtobool(os.environ.get("FLOWER_UNAUTHENTICATED_API") or "false"):
+            options.basic_auth = [login for login in options.basic_auth or () if login and login not in ours]
+        elif not any(options.basic_auth or ()):
+            options.basic_auth = ours  # an empty one lets everybody in, or nobody
 
     def show() -> None:
         if options.basic_auth == ours:
-            password = ours[0].partition(":")[2]
             words = "set FLOWER_BASIC_AUTH=USER:PASSWORD for one that stays"
             print(f"dashboard: user {USER}, password {password}; {words}", file=sys.stderr, flush=True)
 
-    options.add_parse_callback(otherwise)
-    # When it serves: all that its user says has been read by then.
+    # Each time that options have been read: its environment and command line, then its file too.
+    options.add_parse_callback(settle)
+    # When it serves: all of them have been read by then.
     IOLoop.current().add_callback(show)
 
 

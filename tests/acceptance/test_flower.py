@@ -178,7 +178,9 @@ def test_what_it_knows_survives_its_end_and_its_password_does_not(tmp_path: Path
 
             assert [row["uuid"] for row in wait_until(known, what="the task")] == ["known"]
     assert (tmp_path / "cache" / "flower").stat().st_mode & 0o777 == 0o700
-    with a_flower(tmp_path, redis_url) as second:
+    # As of a compose file whose variables are not set.
+    nothing = {"FLOWER_BASIC_AUTH": "", "FLOWER_UNAUTHENTICATED_API": "false"}
+    with a_flower(tmp_path, redis_url, **nothing) as second:
         assert [row["uuid"] for row in second.rows(second.login)] == ["known"]
         assert second.login != login and second.ask("/tasks", login).status_code == 401
 
