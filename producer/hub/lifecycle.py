@@ -158,8 +158,7 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
             "FLOWER_ADDRESS": settings.host,
             "FLOWER_PORT": str(settings.flower_port),
             "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settings.password}",
-            # It keeps them in memory.
-            "FLOWER_MAX_TASKS": "10000",
+            "FLOWER_DB": str(folder.flower / "tasks"),
         }
         if settings.tls:
             certificates = Certificates(folder.tls)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import pictures, sameness, summary
+from benchmarks import observing, pictures, sameness, summary
 from benchmarks.compare import Plan, differing
 from benchmarks.rounds import Measured
 from benchmarks.scale import footprint, report
@@ -166,3 +166,10 @@ def test_every_byte_of_a_run_is_in_one_part(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(bytes(10))
     parts = {"manifest": 10, "journal": 10, "tables": 10, "csv": 0, "coco": 10, "other": 10}
     assert footprint.on_disk(tmp_path) == parts
+
+
+def test_what_observing_costs_is_a_part_of_the_throughput_and_of_the_detectors_cpu() -> None:
+    alone = observing.Ran(100.0, "digest", {"producer": 1.0, "broker": 0.5, "processes": 50.0})
+    watched = observing.Ran(98.0, "digest", {**alone.cpu_s, "processes": 60.0, "flower": 1.0}, events=9)
+    assert observing.cost(alone, watched) == pytest.approx(2.0)
+    assert observing.more_cpu(alone, watched) == pytest.approx(2.0)
