@@ -207,7 +207,7 @@ def _family(kind: Kind, name: str, text: str, labels: Sequence[str], values: Map
 
 def _from_zero(known: type[StrEnum], counted: Mapping[str, int]) -> dict[str, int]:
     """A series that begins with its first failure hides it: Prometheus counts what a series has grown by."""
-    return {**dict.fromkeys(map(str, known), 0), **counted}
+    return {**dict.fromkeys(map(str, known), 0), **dict(sorted(counted.items()))}
 
 
 def _bounded(refused: Mapping[str, int]) -> dict[str, int]:

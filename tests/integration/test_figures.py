@@ -10,7 +10,7 @@ import redis
 
 from common import presence
 from common.errors import ItemCode
-from common.ledger import RunState
+from common.ledger import Ledger, RunState
 from common.limits import FINISHED_LIFE_S
 from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult
 from common.presence import Beat
@@ -18,7 +18,7 @@ from producer import figures
 from producer.collect import Tally
 from producer.figures import RUNS_KEY, SILENT_S, figures_key
 from producer.itemset import ItemSet
-from producer.monitor.reading import read
+from producer.monitor.reading import ENDED_SHOWN_S, MOST_RUNS, SHOWN_S, read
 from producer.stages import BOUNDS_S
 from tests.owners import NOW, said
 
@@ -105,3 +105,18 @@ def test_a_queue_that_there_cannot_be_hides_nothing_from_the_monitor(client: red
     assert reading.waiting == {"hog-1234": 2} and len(reading.processes) == 1
     # It only looks.
     assert client.zcard(presence.PROCESSES_KEY) == 2
+
+
+def test_runs_drop_out_of_the_metrics(client: redis.Redis) -> None:
+    now = Ledger(client, "a").now()
+    for run, ago, state in (
+        ("ended", ENDED_SHOWN_S - 60, RunState.DONE),
+        ("ended long ago", ENDED_SHOWN_S + 60, RunState.DONE),
+        ("left", ENDED_SHOWN_S + 60, RunState.RUNNING),
+        ("left for good", SHOWN_S + 60, RunState.RUNNING),
+    ):
+        figures.write(client, said(run, now - ago, state))
+    assert [run.run for run in read(client).runs] == ["ended", "left"]
+    for number in range(MOST_RUNS + 1):
+        figures.write(client, said(f"going {number}", now))
+    assert len(read(client).runs) == MOST_RUNS
