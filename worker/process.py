@@ -127,7 +127,8 @@ class PoolProcess:
             busy_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
             self._note_speed(Speed(spec.queue, round(busy_s * 1000 / len(paths), 3)))
             result = self._result(message, records, detections, busy_s, cpu_s)
-            return f"commit: {self._commit(ledger, message, result.encode())}"
+            status = self._commit(ledger, message, result.encode())
+            return "committed" if status == "ok" else f"not needed: {status}"
         except pipeline.Interrupted as why:
             if self._slot.ending:
                 ledger.report(message.shard, message.attempt, self.name, Fate.HANDED_BACK)
