@@ -52,7 +52,9 @@ def view(look: Look, height: int) -> RenderableType:
     if look.figures is not None:
         parts += [_failures(look.figures.failed_by), _shards(look)]
     if look.away_s:
-        parts.append(_line(f"the broker has not answered for {look.away_s:.0f} s; this is what it said last", "yellow"))
+        parts.append(
+            _line(f"nothing is heard from the broker for {look.away_s:.0f} s; this is what it said last", "yellow")
+        )
     if look.figures is not None:
         parts += [Text(), _table(look.workers, max(1, height - _FRAME))]
     return Group(*parts)

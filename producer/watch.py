@@ -51,17 +51,20 @@ class Watched:
     _last: Look | None = None
 
     def look(self) -> Look:
-        """What a broker that does not answer said last stands. Raises RedisError where it never did."""
+        """Of a broker that does not answer, or was flushed, the last word stands: its owner will tell it again.
+
+        Raises RedisError or UsageError where there was none.
+        """
         try:
-            seen = self._look(self.client)
+            self._last = self._look(self.client)
             self._answered = time.monotonic()
-        except redis.RedisError:
-            if self.rundir is None and self._last is None:
+        except (redis.RedisError, UsageError):
+            if self.rundir is not None:
+                self._last = self._look(None)
+            if self._last is None:
                 raise
-            seen = self._look(None) if self.rundir is not None else cast(Look, self._last)
-            seen = replace(seen, away_s=round(time.monotonic() - self._answered, 1))
-        self._last = seen
-        return seen
+            self._last = replace(self._last, away_s=round(time.monotonic() - self._answered, 1))
+        return self._last
 
     def _look(self, client: redis.Redis | None) -> Look:
         figures = None if client is None else figures_of.read(client, self.run)
@@ -70,7 +73,7 @@ class Watched:
             said = self.rundir.progress()
             return Look(RunLine.of(self.rundir), Progress.from_json(said) if said else None, figures, workers)
         if figures is None or client is None:
-            raise UsageError(f"nothing is known of run {self.run} any more; its directory is on its owner's disk")
+            raise UsageError(f"the broker knows nothing of run {self.run}; its directory is on its owner's disk")
         seconds, _ = client.time()
         return Look(RunLine.from_afar(figures, seconds, self._folder(client)), figures.progress, figures, workers)
 

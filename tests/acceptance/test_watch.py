@@ -12,10 +12,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import redis
 
+from common import presence
+from common.errors import UsageError
 from common.ledger import RunState
+from common.presence import WorkerBeat
 from producer import figures
+from producer.watch import Watched
 from tests.acceptance.commands import BIN, LIMIT_S, environment, producer
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -108,3 +113,21 @@ def test_a_run_whose_owner_is_gone_says_where_to_go_on(tmp_path: Path, client: r
     assert producer("watch", last.run[:12], cwd=tmp_path, **url).code == 3, "as submit: some images failed"
     nobody = producer("watch", "2025", cwd=tmp_path, **url)
     assert nobody.code == 2 and "no run '2025' in runs, nor on the broker" in nobody.error
+
+
+def test_who_goes_stays_in_the_list_and_what_a_broker_forgets_stands(client: redis.Redis) -> None:
+    last = words_of_an_owner("20261121-105500-abcdefgh", said=float(client.time()[0]))
+    figures.write(client, last)
+    presence.worker_beat(client, WorkerBeat("w@alpha", "alpha", 7, (last.queue,), 2, 2, started=1.0))
+    presence.worker_beat(client, WorkerBeat("w@beta", "beta", 8, ("other-1",), 1, 1, started=1.0))
+    watched = Watched(last.run, None, client)
+    [alpha] = watched.look().workers
+    assert (alpha.host, alpha.alive, alpha.processes) == ("alpha", 2, 2), "beta serves another detector"
+    presence.worker_leave(client, "w@alpha")
+    [alpha] = watched.look().workers
+    assert (alpha.host, alpha.alive, alpha.processes) == ("alpha", 0, 2)
+    client.flushall()
+    forgotten = watched.look()
+    assert forgotten.figures == last and not forgotten.over
+    with pytest.raises(UsageError, match="knows nothing of run"):
+        Watched(last.run, None, client).look()
