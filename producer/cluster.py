@@ -146,7 +146,7 @@ def open_cluster(broker_url: str | None, launch: Launch, rundir: RunDir) -> Iter
     command = [sys.executable, "-m", "worker.cli", "start", *launch.worker_options()]
     given = {name: os.environ[name] for name in os.environ if name.startswith("MANYEYES_")}
     # Of this user, and nobody else can send them anything: what the producer may read, they may.
-    environment = {**given, "MANYEYES_ROOTS": given.get("MANYEYES_ROOTS") or "*"}
+    environment = {**given, "MANYEYES_ROOTS": "*"}
     with LocalCluster.start(worker_command=command, environment=environment, log_folder=rundir.logs) as local:
         url = local.broker_url
         yield Cluster(Connection(connect(url), celery_app(url)), launch, local, url)

@@ -181,7 +181,8 @@ class Collector:
         file = self._file_of(items[0]) if lack is ItemCode.MISSING_PACKAGE else self._there(items)
         if file is None:
             return False
-        if self.ship_instead(f"worker {result.worker} cannot read {display_path(file)} ({lack})"):
+        code = f"{lack}: it has no --root above it" if lack is ItemCode.FORBIDDEN else lack
+        if self.ship_instead(f"worker {result.worker} cannot read {display_path(file)} ({code})"):
             return True
         if ItemCode.READ_ERROR in codes:
             return False  # it may be the object's own fault, of that moment: a row, to be tried again

@@ -100,6 +100,7 @@ def test_nobody_else_can_read_the_password(hub: TestHub) -> None:
 def test_a_second_up_shows_the_same_lines_and_changes_nothing(hub: TestHub) -> None:
     lines, pids = hub.lines, hub.pids()
     said = hub.up("--detector", "cascade")
+    assert "may read no file" not in said.err
     assert "runs already" in said.err and "keeps the options of its start" in said.err
     assert "keeps the options" not in hub.up("--detector", "hog").err
     assert (hub.lines, hub.pids()) == (lines, pids)
@@ -200,7 +201,8 @@ def test_nothing_of_a_hub_survives_its_keeper(small: TestHub) -> None:
 
 
 def test_down_stops_all_saves_and_may_be_repeated(small: TestHub) -> None:
-    small.up(*ON_FREE_PORTS, "--detector", "cascade", "-c", 1)
+    said = small.up(*ON_FREE_PORTS, "--detector", "cascade", "-c", 1)
+    assert "its workers may read no file" in said.err and "--root FOLDER" in said.err
     lines = small.lines
     assert small.url + " --detector cascade\n" in lines
     with connect(small.url) as client:
