@@ -6,15 +6,16 @@ import os
 import secrets
 import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from dotenv import load_dotenv
 
-from common.broker import check_url, redact
+from common.broker import check_url
 from common.errors import ExitCode, UsageError, line_of
-from common.secrecy import hide
+from common.secrecy import hide, redact
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -147,7 +148,8 @@ def main() -> None:
         cli()
     except Exception as error:
         if (line := line_of(error)) is None:
-            raise
+            print(redact(traceback.format_exc()), end="", file=sys.stderr)
+            line = "this is a defect of manyeyes; please report it with the lines above"
         print(f"error: {line}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 
