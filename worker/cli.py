@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,8 @@ from dotenv import load_dotenv
 
 from common import logs
 from common.broker import check_url
-from common.secrecy import redact
 from common.errors import ExitCode, UsageError, line_of
-from common.secrecy import hide
+from common.secrecy import hide, redact
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -168,7 +168,8 @@ def main() -> None:
         cli()
     except Exception as error:
         if (line := line_of(error)) is None:
-            raise
+            print(redact(traceback.format_exc()), end="", file=sys.stderr)
+            line = "this is a defect of manyeyes; please report it with the lines above"
         logs.last_words(line, logs.wanted())
         sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import ssl
 import sys
@@ -19,6 +20,8 @@ from functools import partial
 _HANDSHAKE_S = 10.0
 #: Bytes at a time, and in the buffers of each connection.
 _CHUNK = 1 << 18
+#: Connections that wait to be let in: after a restart of the front, those of all processes at once.
+_BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ async def serve(gates: Sequence[Gate], context: ssl.SSLContext) -> None:
             ssl=context,
             ssl_handshake_timeout=_HANDSHAKE_S,
             limit=_CHUNK,
+            backlog=_BACKLOG,
         )
         for gate in gates
     ]
@@ -104,6 +108,9 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def main() -> None:
     # Told to end: the workers have handed back through it what they had.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    # Two files a connection, and several of those a process.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         plan = FrontPlan.from_text(sys.argv[2])
         asyncio.run(serve(plan.gates, plan.context()))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from common.broker import connect
 from common.cargo import PORT_KEY
-from tests.acceptance.commands import BIN, environment, finish, producer, start
+from common.errors import BrokerError
+from tests.acceptance.commands import BIN, environment, finish, marked, producer, start
+from tests.acceptance.hubs import TestHub
 from tests.acceptance.workers import a_worker
 from tests.authority import Authority
 from tests.tlsservers import PASSWORD, tls_server
@@ -83,3 +90,51 @@ def flower_page(cwd: Path, files: dict[str, str], page: str) -> str:
     finally:
         flower.kill()
         flower.wait()
+
+
+def test_a_hub_with_tls_carries_its_trust_in_its_url(tmp_path: Path) -> None:
+    """Given `up --tls`, then all goes encrypted to who has the URL, nothing to who lacks its CA, also the next time."""
+    hub = TestHub(tmp_path)
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "a.jpg"), np.full((60, 80, 3), 99, np.uint8))
+    try:
+        said = hub.up("--listen", "0.0.0.0:0", "--flower-port", 0, "--tls", "--detector", "cascade", "-c", 1)
+        assert "without encryption" not in said.err
+        [join] = [shlex.split(line) for line in hub.lines.splitlines() if "worker start --join" in line]
+        url = hub.producer("url").out.strip()
+        assert url in join and url.startswith("rediss://")
+        run = finish(hub_submission(hub, url))
+        assert run.code == 0 and run.json["ok"] == 1, run.err
+        [dashboard] = [line.split()[1] for line in hub.lines.splitlines() if line.startswith("dashboard")]
+        trust = ssl.create_default_context(cafile=str(hub.folder.tls / "ca.pem"))
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(dashboard, timeout=10, context=trust)
+        with pytest.raises(BrokerError, match="no CA known here"):
+            connect(url.partition("?")[0])
+        with pytest.raises(BrokerError, match="write rediss://"):
+            connect(url.partition("?")[0].replace("rediss://", "redis://"))
+        assert {file.name: file.stat().st_mode & 0o077 for file in hub.folder.tls.glob("*.key")} == {
+            "ca.key": 0,
+            "server.key": 0,
+        }
+        hub.kill("tls")
+        before = hub.pids()["tls"]
+        wait_until(lambda: hub.part("tls").pid not in (None, before) and answers(url), what="another front")
+        stopped = hub.producer("down").out
+        assert "TLS, cargo server, broker" in stopped and "(" not in stopped, "workers first, all in good order"
+        hub.up("--no-workers", "--no-flower")
+        assert hub.producer("url").out.strip() == url and answers(url)
+    finally:
+        hub.producer("down")
+    assert marked(hub.mark) == []
+
+
+def hub_submission(hub: TestHub, url: str) -> subprocess.Popen[str]:
+    options = ("--detector", "cascade", "--transport", "redis", "--json")
+    return start("producer", "submit", "photos", *options, cwd=hub.cwd, MANYEYES_BROKER_URL=url)
+
+
+def answers(url: str) -> bool:
+    with suppress(BrokerError), connect(url) as client:
+        return bool(client.ping())
+    return False
