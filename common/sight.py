@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common import typed
 from common.datasets import fetch
 from common.errors import ItemError
 
@@ -27,8 +28,9 @@ class Sight:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Sight:
-        return cls(tuple(data["seen"]), bool(data["cargo"]))
+    def from_json(cls, data: Any) -> Sight:
+        """Raises ProtocolError."""
+        return typed.read(cls, data, spare=True)
 
 
 def look(files: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, ...]:

@@ -7,7 +7,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
+from common import typed
+from common.errors import ProtocolError
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,19 @@ class Spec:
 
     @classmethod
     def from_text(cls, text: str) -> Spec:
-        data: dict[str, Any] = json.loads(text)
-        for name in ("datasets", "labels", "imgsz", "classes"):
-            if data[name] is not None:
-                data[name] = tuple(data[name])
-        return cls(**data)
+        """Raises ProtocolError for what no producer writes: a worker does as it is told here."""
+        try:
+            spec = typed.read(cls, json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError(f"a spec that is no JSON: {error}") from None
+        shares = (spec.conf, spec.iou, spec.floor)
+        sides = spec.imgsz or (MAX_SIDE,)
+        if not (
+            all(0 <= share <= 1 for share in shares)
+            and all(0 < side <= MAX_SIDE for side in sides)
+            and spec.max_pixels > 0
+            and spec.image_timeout >= 0
+            and "\0" not in spec.root
+        ):
+            raise ProtocolError("a spec whose thresholds, sizes or root are out of all bounds")
+        return spec

@@ -29,6 +29,7 @@ from common.limits import BROKER_START_S
 from common.messages import DETECT_TASK, ShardMessage
 from common.settings import Settings
 from common.sight import SIGHT_COMMAND
+from worker.refusals import Refusals
 
 log = logging.getLogger("manyeyes.worker")
 
@@ -42,6 +43,8 @@ _checked: list[DetectorInfo] = []
 #: What the pool processes are at; its memory is shared with them by the fork.
 _recorder: Any = None
 _warden: Any = None
+#: What the worker's parent has refused, before any pool process saw it.
+_refusals = Refusals()
 _ended_with: list[int] = []
 #: The Celery node's name, as Flower shows it; set before the pool forks.
 _node = ""
@@ -55,7 +58,7 @@ def detect(**kwargs: Any) -> None:
         log.info("%s shard %s attempt %d: %s", message.run, message.shard, message.attempt, _process.work(message))
     except ProtocolError as error:
         # Refused, not retried: sending it again cannot make it right.
-        log.error("refused: %s", error)
+        _process.refuse(error)
 
 
 @inspect_command(name=SIGHT_COMMAND, args=[("root", str), ("paths", list), ("cargo", str)])
@@ -76,9 +79,12 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
     global _node, _recorder
     from worker import check
+    from worker.channel import guard
     from worker.recorder import Recorder
     from worker.roots import Roots
 
+    # Before the first connection.
+    guard(_refusals, settings.remote_control)
     _node, _recorder = sender, Recorder()
     try:
         if settings.broker_url is None:
@@ -141,7 +147,7 @@ def _watch(sender: Any, **_: Any) -> None:
 
     queues = tuple(info.queue for info in _checked)
     post = Post(_node, sender.pool.num_processes, settings.memory_limit << 20, queues)
-    _warden = Warden(_client(), _recorder, post)
+    _warden = Warden(_client(), _recorder, post, _refusals)
     _warden.start()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -13,7 +14,7 @@ import redis
 
 from common.broker import PREFIX
 from common.errors import FencedError, ProtocolError
-from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S
+from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S, MAX_PATH_BYTES, MAX_SHARD_BYTES, MAX_SPEC_BYTES
 from common.messages import ShardId, ShardMessage
 
 
@@ -89,6 +90,15 @@ def run_key(run: str) -> str:
 
 def shard_key(run: str, shard: ShardId | str) -> str:
     return f"{PREFIX}shard:{run}:{shard}"
+
+
+def _ids(names: Iterable[bytes]) -> list[ShardId]:
+    """What is no shard's name was put there by somebody else, and ends no owner."""
+    found = []
+    for name in names:
+        with contextlib.suppress(ProtocolError):
+            found.append(ShardId.parse(name.decode(errors="replace")))
+    return found
 
 
 @cache
@@ -183,7 +193,7 @@ class Ledger:
         if first is None:
             return []
         more = cast("list[bytes] | None", self.client.lpop(self._done_key, 1000)) or []
-        return [ShardId.parse(raw.decode()) for raw in (first[1], *more)]
+        return _ids((first[1], *more))
 
     def results(self, shards: Sequence[ShardId]) -> list[bytes | None]:
         """In one round trip; None for those that have none."""
@@ -193,8 +203,7 @@ class Ledger:
         return cast("list[bytes | None]", pipe.execute())
 
     def open_shards(self) -> list[OpenShard]:
-        ids = [ShardId.parse(raw.decode()) for raw in cast("list[bytes]", self.client.zrange(self._open_key, 0, -1))]
-        return self.look(ids)
+        return self.look(_ids(cast("list[bytes]", self.client.zrange(self._open_key, 0, -1))))
 
     def look(self, ids: list[ShardId]) -> list[OpenShard]:
         """The state of those of `ids` that are open."""
@@ -247,11 +256,12 @@ class Ledger:
 
     def claim(self, message: ShardMessage, process: str) -> Claim:
         keys = [self.run_key, self._shard_key(message.shard)]
-        status, *rest = self._call("claim", keys, [message.attempt, process, message.spec_digest])
+        most = max(MAX_SHARD_BYTES, MAX_PATH_BYTES)
+        status, *rest = self._call("claim", keys, [message.attempt, process, message.spec_digest, most])
         if not rest:
-            return Claim(status.decode())
+            return Claim(status.decode(errors="replace"))
         items, cargo = rest
-        return Claim(status.decode(), items, cargo.decode())
+        return Claim(status.decode(), items, cargo.decode(errors="replace"))
 
     def report(self, shard: ShardId, attempt: int, process: str, fate: Fate, item: int | None = None) -> bool:
         """Say of a process's claim that it will bring no result. False where the claim is no longer its own."""
@@ -266,7 +276,10 @@ class Ledger:
         ).decode()
 
     def spec_text(self) -> str:
-        text = cast("bytes | None", self.client.hget(self.run_key, "spec"))
+        """Raises ProtocolError."""
+        # Asked first: who reads it has no use for half a gigabyte.
+        length = self.client.hstrlen(self.run_key, "spec")
+        text = cast("bytes | None", self.client.hget(self.run_key, "spec")) if length <= MAX_SPEC_BYTES else None
         if text is None:
-            raise ProtocolError(f"run {self.run} has no spec in Redis")
-        return text.decode()
+            raise ProtocolError(f"run {self.run} has no spec in Redis, or one of {length} bytes")
+        return text.decode(errors="replace")

@@ -93,7 +93,7 @@ def test_another_protocol_is_named_with_the_remedy() -> None:
 
 def test_any_path_survives_packing() -> None:
     paths = [b"a.jpg", b"new\nline.jpg", b"\xff\xfe.png", "\N{GRINNING FACE}.jpg".encode(), b'quo"te,.jpg']
-    assert unpack_items(pack_items(paths)) == paths
+    assert unpack_items(pack_items(paths), ShardId(0, 0, len(paths))) == paths
 
 
 def test_halves_cover_their_parent() -> None:
