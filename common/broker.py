@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from celery import Celery
+from kombu import compression
+from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -95,6 +97,7 @@ def celery_app(url: str | None) -> Celery:
     # decided at the edge, from the first of them too.
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
+    _unpack_nothing()
     app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
     app.conf.update(
         # JSON only: nothing on the wire can be executed.
@@ -126,6 +129,16 @@ def celery_app(url: str | None) -> Celery:
         visibility_timeout=VISIBILITY_TIMEOUT_S,
     )
     return app
+
+
+def _unpack_nothing() -> None:
+    """A few bytes can be gigabytes, unpacked, and kombu would do that before it asks whether JSON is in them."""
+
+    def refuse(_: bytes) -> bytes:
+        raise DecodeError("compressed messages are not taken")
+
+    for kind in compression.encoders():
+        compression.register(compression.get_encoder(kind)[0], refuse, kind)
 
 
 def _kombu_url(url: str) -> str:

@@ -237,7 +237,7 @@ class ShardResult:
                 records=tuple(_unpack_record(row) for row in head["records"]),
                 detections=detections,
             )
-        except (struct.error, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        except (struct.error, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ProtocolError(f"a result that cannot be read: {error}") from None
         if not (
             0 <= result.attempt < 1 << 31
@@ -281,16 +281,13 @@ def _pack_record(record: ItemRecord) -> list[Any]:
 
 def _unpack_record(row: list[Any]) -> ItemRecord:
     size, sha, width, height, orientation, code, error, *timing = row
-    sizes = all(one is None or (type(one) is int and 0 <= one < 1 << 31) for one in (width, height))
-    if not (
-        sizes
-        and (orientation is None or orientation in range(128))
-        and (size is None or (type(size) is int and 0 <= size < 1 << 63))
-        and (sha is None or _DIGEST.fullmatch(sha))
-        and (error is None or (len(error) <= MAX_ERROR_CHARS and error.encode()))
-        and all(type(one) in (int, float) and 0 <= one < MAX_INSTANT for one in timing)
-    ):
-        raise ValueError("a record of an image that cannot be")
+    for one, most in ((size, 1 << 63), (width, 1 << 31), (height, 1 << 31), (orientation, 1 << 7)):
+        if one is not None and not (type(one) is int and 0 <= one < most):
+            raise ValueError("a size that no image has")
+    if error is not None and len(error.encode()) > 4 * MAX_ERROR_CHARS or not (sha is None or _DIGEST.fullmatch(sha)):
+        raise ValueError("an error text or a digest that is none")
+    if not all(type(one) in (int, float) and 0 <= one < MAX_INSTANT for one in timing):
+        raise ValueError("a time that no stage takes")
     return ItemRecord(
         bytes=size,
         content_sha256=sha,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery.worker.consumer import Gossip, Mingle
 from kombu.transport import redis as transport
 
 from common.broker import PREFIX
@@ -59,3 +60,5 @@ def guard(refusals: Refusals, remote_control: bool) -> None:
             return b""
 
     transport.Transport.Channel = Guarded
+    # Workers have nothing to tell each other: they listen to no events, and ask nobody what is revoked.
+    Gossip.compatible_transports = Mingle.compatible_transports = frozenset()
