@@ -138,7 +138,8 @@ def _unpack_nothing() -> None:
         raise DecodeError("compressed messages are not taken")
 
     for kind in compression.encoders():
-        compression.register(compression.get_encoder(kind)[0], refuse, kind)
+        encoder: Any = compression.get_encoder(kind)
+        compression.register(encoder[0], refuse, kind)
 
 
 def _kombu_url(url: str) -> str:

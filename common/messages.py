@@ -284,7 +284,7 @@ def _unpack_record(row: list[Any]) -> ItemRecord:
     for one, most in ((size, 1 << 63), (width, 1 << 31), (height, 1 << 31), (orientation, 1 << 7)):
         if one is not None and not (type(one) is int and 0 <= one < most):
             raise ValueError("a size that no image has")
-    if error is not None and len(error.encode()) > 4 * MAX_ERROR_CHARS or not (sha is None or _DIGEST.fullmatch(sha)):
+    if (error is not None and len(error.encode()) > 4 * MAX_ERROR_CHARS) or not (sha is None or _DIGEST.fullmatch(sha)):
         raise ValueError("an error text or a digest that is none")
     if not all(type(one) in (int, float) and 0 <= one < MAX_INSTANT for one in timing):
         raise ValueError("a time that no stage takes")

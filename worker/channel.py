@@ -61,4 +61,4 @@ def guard(refusals: Refusals, remote_control: bool) -> None:
 
     transport.Transport.Channel = Guarded
     # Workers have nothing to tell each other: they listen to no events, and ask nobody what is revoked.
-    Gossip.compatible_transports = Mingle.compatible_transports = frozenset()
+    Gossip.compatible_transports = Mingle.compatible_transports = set()
