@@ -113,17 +113,12 @@ def _with(envelope: dict[str, Any], message: ShardMessage) -> bytes:
 def for_owner(dice: Random, prey: Prey) -> tuple[tuple[Any, ...], ...]:
     """Heartbeats, shares, and ids of committed shards, that are none."""
     name, rubbish = f"\x1b[2J{dice.randrange(50)}", dice.choice(_RUBBISH)
-    live = _run_of(dice.choice(prey.live)) if prey.live else prey.run
     return dice.choice(
         (
             (("SET", process_key(name), rubbish, "EX", _LIFE_S), ("ZADD", PROCESSES_KEY, 1, name)),
             (("SET", worker_key(name), rubbish, "EX", _LIFE_S), ("ZADD", WORKERS_KEY, 1, name)),
-            (("RPUSH", f"{PREFIX}done:{live}", rubbish or b"0:99999+1"),),
+            (("RPUSH", f"{PREFIX}done:{prey.beside}", rubbish or b"0:99999+1"),),
             (("ZADD", f"{PREFIX}sharing:{prey.queue}", 1e12, rubbish), ("EXPIRE", f"{PREFIX}sharing:{prey.queue}", 5)),
             (("SET", f"{PREFIX}figures:x", rubbish, "EX", _LIFE_S), ("ZADD", f"{PREFIX}runs", 1e12, "x")),
         )
     )
-
-
-def _run_of(raw: bytes) -> str:
-    return str(opened(raw)["headers"]["id"]).partition("/")[0]

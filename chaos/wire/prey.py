@@ -30,9 +30,10 @@ class Prey:
     channel: str
     command: bytes
     #: Files that no worker may read, and one that must never be there: code was run, then.
-    canary: str = ""
-    witness: str = ""
-    #: Real messages of the run that goes on, as they were seen in the queue.
+    canary: str
+    witness: str
+    #: The run that goes on; its messages, as they were seen in the queue.
+    beside: str
     live: list[bytes] = field(default_factory=list)
 
     @property

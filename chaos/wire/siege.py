@@ -27,8 +27,9 @@ from chaos.wire.prey import Prey
 from chaos.wire.shots import shot
 from common import presence
 from common.errors import ManyeyesError
-from common.refused import REFUSED_KEY
+from common.refused import REFUSED_KEY, Refused
 from producer.rundir import RunDir
+from worker import gate
 
 #: Commands that go out in one go; messages that wait at most, so that the real run has its turn among them.
 BATCH, WAITING = 100, 400
@@ -76,6 +77,14 @@ class Outcome:
         return "\n".join(lines)
 
 
+def _real(raw: bytes, prey: Prey) -> bool:
+    """Of the run beside, and not one of our own mutants that nobody would take."""
+    try:
+        return prey.beside.encode() in raw and bool(gate.task(raw, prey.queue))
+    except Refused:
+        return False
+
+
 class Siege:
     """Everything it makes lies in `folder`; everything it starts has ended when `hold` returns."""
 
@@ -119,9 +128,9 @@ class Siege:
             self._say(f"quiet run: {images:,} images")
             canary = Canary(self._folder / "canary", next(dataset.folder.rglob("*.jpg")).read_bytes())
             stack.callback(canary.close)
-            prey = self._prey(broker, quiet.rundir, canary)
             beside = driver("beside")
             self._await(lambda: beside.rundir is not None, START_S, "the run beside")
+            prey = self._prey(broker, quiet.rundir, beside, canary)
             begun = time.monotonic()
             self._storm(broker.client, prey, fleet, beside, images)
             seconds = time.monotonic() - begun
@@ -131,7 +140,8 @@ class Siege:
             self._look(fleet)
             return self._outcome(seconds, before, (fleet, broker.client, prey, canary), (quiet, beside))
 
-    def _prey(self, broker: Broker, run: RunDir, canary: Canary) -> Prey:
+    def _prey(self, broker: Broker, run: RunDir, beside: Driver, canary: Canary) -> Prey:
+        assert beside.rundir is not None
         spec = run.spec()
         channel, command = captured.command(broker.client, broker.url)
         return Prey(
@@ -143,6 +153,7 @@ class Siege:
             command=command,
             canary=str(canary.file),
             witness=str(self._folder / "witness"),
+            beside=beside.rundir.run,
         )
 
     def _storm(self, client: redis.Redis, prey: Prey, fleet: Fleet, beside: Driver, images: int) -> None:
@@ -174,8 +185,7 @@ class Siege:
         done = beside.rundir.progress().get("stored", 0) / images
         self._set_pace(_SLOW_S if done > sent else _QUICK_S)
         raws = cast("list[bytes]", client.lrange(prey.list_key, 0, WAITING))
-        real = [raw for raw in raws if beside.rundir.run.encode() in raw and len(raw) < 4096]
-        prey.live[:] = (real + prey.live)[:20]
+        prey.live[:] = ([raw for raw in raws if _real(raw, prey)] + prey.live)[:20]
 
     def _outcome(
         self,
