@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ UP_EXAMPLES = "\n\n".join(
         "Examples:",
         "producer up",
         "producer up --listen 0.0.0.0 --detector best.onnx",
+        "producer up --root /data     (what the workers here may read)",
         "producer up --listen 192.168.1.5:7000 --no-workers --no-flower",
     )
 )
@@ -67,6 +69,14 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     labels: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
     ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="What local workers may read, as of `worker start`; several, or separated by commas. "
+            "(default: no file; env var: MANYEYES_ROOTS)",
+        ),
+    ] = None,
     workers: Annotated[
         bool | None, typer.Option("--workers/--no-workers", envvar="MANYEYES_WORKERS", help="Work on this machine too.")
     ] = None,
@@ -93,7 +103,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     """
     from producer.hub import lifecycle, words
     from producer.hub.addresses import Listen
-    from producer.hub.settings import Wish
+    from producer.hub.settings import Wish, absolute_roots
     from producer.options import absolute_detector
 
     wish = Wish(
@@ -102,6 +112,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         head=head,
         labels=str(labels.absolute()) if labels else None,
         concurrency=concurrency,
+        roots=absolute_roots(",".join(root) if root else os.environ.get("MANYEYES_ROOTS", "")) or None,
         workers=workers,
         flower=flower,
         flower_port=flower_port,

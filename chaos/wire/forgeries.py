@@ -7,6 +7,7 @@ import hashlib
 import json
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -65,8 +66,8 @@ def command(dice: Random, prey: Prey) -> tuple[bytes, Reason | None]:
 def run(dice: Random, prey: Prey) -> tuple[tuple[Any, ...], ...]:
     """Its hash, a shard's, and the message: all in good order, but for one thing that no producer writes."""
     name = f"20990101-000000-{dice.randrange(1 << 40):010x}"
-    spec, items, shard = prey.spec, b"000/000000.jpg", ShardId(0, 0, 1)
-    text, extra = spec.to_text(), {}
+    spec, items = prey.spec, b"000/000000.jpg"
+    text, extra = spec.to_text(), dict[str, str]()
     match dice.randrange(9):
         case 0:
             items = dice.choice((b"../" * 9, b"a/../../")) + prey.canary.lstrip("/").encode()
@@ -86,7 +87,30 @@ def run(dice: Random, prey: Prey) -> tuple[tuple[Any, ...], ...]:
             text = text.replace(spec.queue, "another-00000000")
         case _:
             extra = {"cargo": dice.choice(("x", "99999", "-1", "\xff"))}
-    digest = _digest(text)
+    return _opened(prey, name, items, text, extra)
+
+
+def elsewhere(dice: Random, prey: Prey) -> tuple[tuple[Any, ...], ...]:
+    """By its path, by a link, or by a URL: of this machine, of its network's own services."""
+    name, path = f"20980101-000000-{dice.randrange(1 << 40):010x}", Path(prey.canary)
+    root, item = dice.choice(
+        (
+            ("/", prey.canary.lstrip("/")),
+            (str(path.parent), path.name),
+            (f"{prey.spec.root}/../{path.parent.name}", path.name),
+            (prey.spec.root, prey.link),
+            (f"file://{path.parent}", path.name),
+            (f"local://{path.parent}", path.name),
+            ("http://127.0.0.1:9", "x.jpg"),
+            ("http://169.254.169.254", "latest/meta-data"),
+        )
+    )
+    return _opened(prey, name, item.encode(), replace(prey.spec, root=root).to_text(), {})
+
+
+def _opened(prey: Prey, name: str, items: bytes, text: str, extra: dict[str, str]) -> tuple[tuple[Any, ...], ...]:
+    """What an owner does to open a shard of one item."""
+    shard, digest = ShardId(0, 0, 1), _digest(text)
     message = ShardMessage(name, shard, 1, digest)
     fields = [
         part for pair in {"state": "running", "spec_digest": digest, "spec": text, **extra}.items() for part in pair

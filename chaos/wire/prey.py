@@ -32,6 +32,8 @@ class Prey:
     #: Files that no worker may read, and one that must never be there: code was run, then.
     canary: str
     witness: str
+    #: A link below the root that leads to the first of them.
+    link: str
     #: The run that goes on; its messages, as they were seen in the queue.
     beside: str
     live: list[bytes] = field(default_factory=list)

@@ -187,6 +187,11 @@ def _forged_run(dice: Random, prey: Prey) -> Made:
     return forgeries.run(dice, prey), Reason.PROTOCOL
 
 
+def _elsewhere(dice: Random, prey: Prey) -> Made:
+    """A run in good order, of files that this worker may not read: their rows say so."""
+    return forgeries.elsewhere(dice, prey), None
+
+
 def _at_owner(dice: Random, prey: Prey) -> Made:
     return forgeries.for_owner(dice, prey), None
 
@@ -205,5 +210,6 @@ _KINDS: dict[str, Callable[[Random, Prey], Made]] = {
     "forged command": _command,
     "mutated command": _mutated_command,
     "forged run": _forged_run,
+    "run of other files": _elsewhere,
     "for the owner": _at_owner,
 }

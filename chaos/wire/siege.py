@@ -109,7 +109,7 @@ class Siege:
             broker = Broker(self._logs / "broker.log")
             stack.callback(broker.close)
             broker.start()
-            fleet = Fleet(1, Serving(broker.url, environment, self._logs))
+            fleet = Fleet(1, Serving(broker.url, environment, self._logs, ("--root", str(dataset.folder))))
             stack.callback(fleet.close)
             self._await(lambda: len(presence.live_processes(broker.client)) == PROCESSES, START_S, "the worker")
             before = self._pids(fleet)
@@ -131,6 +131,9 @@ class Siege:
             beside = driver("beside")
             self._await(lambda: beside.rundir is not None, START_S, "the run beside")
             prey = self._prey(broker, quiet.rundir, beside, canary)
+            # No picture of the run beside: that one was listed without it.
+            self._await(lambda: beside.rundir is None or bool(beside.rundir.progress()), START_S, "its listing")
+            (dataset.folder / prey.link).symlink_to(canary.file)
             begun = time.monotonic()
             self._storm(broker.client, prey, fleet, beside, images)
             seconds = time.monotonic() - begun
@@ -153,6 +156,7 @@ class Siege:
             command=command,
             canary=str(canary.file),
             witness=str(self._folder / "witness"),
+            link="link.jpg",
             beside=beside.rundir.run,
         )
 

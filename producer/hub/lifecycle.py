@@ -142,7 +142,8 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     ]
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
-        parts.append(PartPlan(WORKER, command, environment, patience_s=30.0))
+        of_worker = {**environment, "MANYEYES_ROOTS": settings.roots}
+        parts.append(PartPlan(WORKER, command, of_worker, patience_s=30.0))
     if settings.flower:
         of_flower = {
             "FLOWER_ADDRESS": settings.host,

@@ -72,6 +72,11 @@ def cautions(hub: Hub) -> list[str]:
             f"note: other machines must reach port {hub.settings.port}, and {hub.settings.cargo_port} "
             "if they don't share the images' disk"
         )
+    if hub.settings.workers and not hub.settings.roots:
+        found.append(
+            "note: its workers may read no file of this machine, so images pass through Redis; to let them:  "
+            f"{command(hub.folder, 'down')}; {command(hub.folder, 'up')} --root FOLDER"
+        )
     found += [
         f"warning: {_NAMES.get(part.name, part.name)} ended ({part.how}) and is started again; "
         f"see {hub.folder.logs / part.name}.log"

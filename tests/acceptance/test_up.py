@@ -39,7 +39,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
         image = cv2.resize(random.integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
         (hub.cwd / "photos" / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
     try:
-        hub.up(*ON_FREE_PORTS, "--detector", "hog", "--concurrency", 1)
+        hub.up(*ON_FREE_PORTS, "--detector", "hog", "--concurrency", 1, "--root", hub.cwd)
         yield hub
     finally:
         hub.producer("down")
