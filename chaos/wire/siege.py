@@ -132,7 +132,11 @@ class Siege:
             self._await(lambda: beside.rundir is not None, START_S, "the run beside")
             prey = self._prey(broker, quiet.rundir, beside, canary)
             # No picture of the run beside: that one was listed without it.
-            self._await(lambda: beside.rundir is None or bool(beside.rundir.progress()), START_S, "its listing")
+            self._await(
+                lambda: beside.rundir is None or beside.rundir.progress().get("items") is not None,
+                START_S,
+                "its listing",
+            )
             (dataset.folder / prey.link).symlink_to(canary.file)
             begun = time.monotonic()
             self._storm(broker.client, prey, fleet, beside, images)
