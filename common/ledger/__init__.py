@@ -14,7 +14,14 @@ import redis
 
 from common.broker import PREFIX
 from common.errors import FencedError, ProtocolError
-from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S, MAX_PATH_BYTES, MAX_SHARD_BYTES, MAX_SPEC_BYTES
+from common.limits import (
+    FINISHED_LIFE_S,
+    LEASE_LIFE_S,
+    MAX_PATH_BYTES,
+    MAX_RESULT_BYTES,
+    MAX_SHARD_BYTES,
+    MAX_SPEC_BYTES,
+)
 from common.messages import ShardId, ShardMessage
 
 
@@ -99,6 +106,31 @@ def _ids(names: Iterable[bytes]) -> list[ShardId]:
         with contextlib.suppress(ProtocolError):
             found.append(ShardId.parse(name.decode(errors="replace")))
     return found
+
+
+def _open_shard(shard: ShardId, row: Any) -> OpenShard | None:
+    """None for one that is not open. What cannot be read has no result that can: it will be opened anew."""
+    if isinstance(row, redis.RedisError) and not str(row).startswith("WRONGTYPE"):
+        raise row
+    try:
+        attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths = row
+        if attempt is None:
+            return None
+        return OpenShard(
+            shard=shard,
+            attempt=int(attempt),
+            sent=float(sent),
+            claimed_by=by.decode() if by else None,
+            claimed=float(claimed) if claimed else None,
+            committed=float(committed) if committed else None,
+            fate=Fate(fate.decode()) if fate else None,
+            suspect=int(suspect) if suspect else None,
+            killer=Fate(killer.decode()) if killer else None,
+            slow=int(slow or 0),
+            deaths=int(deaths or 0),
+        )
+    except (TypeError, ValueError):
+        return OpenShard(shard, attempt=0, sent=0.0, claimed_by=None, claimed=None, committed=1.0)
 
 
 @cache
@@ -196,39 +228,21 @@ class Ledger:
         return _ids((first[1], *more))
 
     def results(self, shards: Sequence[ShardId]) -> list[bytes | None]:
-        """In one round trip; None for those that have none."""
-        pipe = self.client.pipeline(transaction=False)
-        for shard in shards:
-            pipe.hget(self._shard_key(shard), "result")
-        return cast("list[bytes | None]", pipe.execute())
+        """In one round trip; None for those that have none, nothing for one that is too large to be taken."""
+        keys = [self._shard_key(shard) for shard in shards]
+        return cast("list[bytes | None]", self._call("results", keys, [MAX_RESULT_BYTES]) if keys else [])
 
     def open_shards(self) -> list[OpenShard]:
         return self.look(_ids(cast("list[bytes]", self.client.zrange(self._open_key, 0, -1))))
 
     def look(self, ids: list[ShardId]) -> list[OpenShard]:
-        """The state of those of `ids` that are open."""
+        """The state of those of `ids` that are open. Of one in which somebody else has written: committed, at once."""
         pipe = self.client.pipeline(transaction=False)
         for shard in ids:
             pipe.hmget(self._shard_key(shard), list(_SEEN))
-        return [
-            OpenShard(
-                shard=shard,
-                attempt=int(attempt),
-                sent=float(sent),
-                claimed_by=by.decode() if by else None,
-                claimed=float(claimed) if claimed else None,
-                committed=float(committed) if committed else None,
-                fate=Fate(fate.decode()) if fate else None,
-                suspect=int(suspect) if suspect else None,
-                killer=Fate(killer.decode()) if killer else None,
-                slow=int(slow or 0),
-                deaths=int(deaths or 0),
-            )
-            for shard, (attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths) in zip(
-                ids, pipe.execute(), strict=True
-            )
-            if attempt is not None
-        ]
+        rows = pipe.execute(raise_on_error=False)
+        found = (_open_shard(shard, row) for shard, row in zip(ids, rows, strict=True))
+        return [shard for shard in found if shard is not None]
 
     def close(self, token: int, state: RunState) -> None:
         """Drop what is open, keep the run's own key a week for `status`.
