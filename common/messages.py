@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from common import recordcheck
 from common.errors import ItemCode, ProtocolError
 from common.limits import (
-    MAX_ERROR_CHARS,
     MAX_HEAD_BYTES,
     MAX_INSTANT,
     MAX_NAME,
@@ -226,6 +226,7 @@ class ShardResult:
                 raise ProtocolError(f"a result with a head of {length} bytes; at most {MAX_HEAD_BYTES} are allowed")
             body = _RESULT_HEADER.size + length
             head = json.loads(data[_RESULT_HEADER.size : body])
+            recordcheck.check(head["records"])
             detections = np.frombuffer(data, DETECTION_DTYPE, offset=body)
             result = cls(
                 shard=ShardId.parse(head["shard"]),
@@ -281,13 +282,6 @@ def _pack_record(record: ItemRecord) -> list[Any]:
 
 def _unpack_record(row: list[Any]) -> ItemRecord:
     size, sha, width, height, orientation, code, error, *timing = row
-    for one, most in ((size, 1 << 63), (width, 1 << 31), (height, 1 << 31), (orientation, 1 << 7)):
-        if one is not None and not (type(one) is int and 0 <= one < most):
-            raise ValueError("a size that no image has")
-    if (error is not None and len(error.encode()) > 4 * MAX_ERROR_CHARS) or not (sha is None or _DIGEST.fullmatch(sha)):
-        raise ValueError("an error text or a digest that is none")
-    if not all(type(one) in (int, float) and 0 <= one < MAX_INSTANT for one in timing):
-        raise ValueError("a time that no stage takes")
     return ItemRecord(
         bytes=size,
         content_sha256=sha,

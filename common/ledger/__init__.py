@@ -116,6 +116,8 @@ def _open_shard(shard: ShardId, row: Any) -> OpenShard | None:
         attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths = row
         if attempt is None:
             return None
+        if by and not by.decode().isprintable():
+            raise ValueError("a name that would be a terminal's to obey")
         return OpenShard(
             shard=shard,
             attempt=int(attempt),

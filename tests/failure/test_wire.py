@@ -28,11 +28,12 @@ from common.messages import DETECT_TASK, ShardId, ShardMessage
 from common.presence import PROCESSES_KEY, WORKERS_KEY, Beat, process_key, worker_key
 from common.refused import REFUSED_KEY
 from common.spec import Spec
-from tests.acceptance.commands import producer
+from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.unit import pictures
 from tests.waiting import wait_until
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 RUN = "20260101-000000-abcdefgh"
 MESSAGE = ShardMessage(RUN, ShardId(0, 0, 1), 1, "d" * 64)
 #: Bytes, resident. A worker's parent holds 90 MB by itself.
@@ -304,6 +305,19 @@ def test_a_real_run_goes_on_while_others_write_rubbish_beside_it(besieged: Besie
 def forged_beat() -> dict[str, Any]:
     beat = Beat("\x1b]0;evil\x07", "evil", "evil", 1, ("evil",), started=1e300)
     return asdict(beat)
+
+
+def test_hundreds_of_hostile_messages_beside_a_real_run(tmp_path: Path) -> None:
+    """`make fuzz-wire`, short: the worker lives, opens nothing outside its root, and the run's bytes are the same."""
+    said = run("python", "-m", "chaos.wire", "--count", 300, "--seed", 3, "--json", "--folder", tmp_path / "kept")
+    assert said.code == 0, said.err + said.out
+    found = said.json
+    assert sum(found["sent"].values()) == 300 and len(found["sent"]) == 15 and not found["faults"]
+    assert all(found["refused"][reason] >= due > 0 for reason, due in found["due"].items()) and len(found["due"]) == 8
+
+
+def run(program: str, *arguments: object) -> Said:
+    return finish(start(program, *arguments, cwd=CHECKOUT))
 
 
 def test_ids_of_no_shards_end_no_owner(besieged: Besieged) -> None:

@@ -67,6 +67,7 @@ def forged(**change: object) -> bytes:
         {"sent": "\x1b"},
         {"fate": "eaten"},
         {"fate": b"\xff"},
+        {"by": "w@h\x1b[2J/1"},
         None,
     ],
     ids=str,

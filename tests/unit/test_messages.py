@@ -126,7 +126,8 @@ FORGED_HEADS: list[dict[str, object]] = [
     *({"process": -1}, {"cpu_s": float("nan")}, {"busy_s": 1e300}, {"records": None}, {"shard": "0:10+3"}),
     *({"records": record(**{name: 2**80})} for name in ("bytes", "width", "height", "orientation", "started")),
     *({"records": record(**{name: -1})} for name in ("bytes", "width", "height", "orientation", "started")),
-    *({"records": record(**{name: "x"})} for name in ("bytes", "sha", "width", "code", "started", "fetch_s")),
+    *({"records": record(**{name: "x"})} for name in ("bytes", "width", "code", "started", "fetch_s")),
+    *({"records": record(sha=value)} for value in (7, "x" * 65, "\ud800")),
     *({"records": record(error=text)} for text in ("\ud800", "x" * 9999, 7)),
     *({"records": record(started=value)} for value in (float("nan"), float("inf"), True, None)),
 ]
