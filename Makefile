@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Images of CI often set it; every process of a run would then compile the checkout anew, a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench bench-peers chaos fuzz audit clean
+.PHONY: help setup demo test check bench bench-peers chaos fuzz fuzz-wire audit clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,6 +58,9 @@ FUZZ_DATA ?= $(wildcard ../shared/data)
 
 fuzz: $(STAMP) ## 10,000 damaged images through a real run: a row each, no process lost
 	$(BIN)/python -m chaos.fuzz --count 10000 $(if $(FUZZ_DATA),--data $(FUZZ_DATA))
+
+fuzz-wire: $(STAMP) ## 100,000 hostile messages to a real worker, a real run beside them
+	$(BIN)/python -m chaos.wire --count 100000
 
 audit: $(STAMP) ## known vulnerabilities of the pinned versions, asked of PyPI
 	$(BIN)/python -m audit

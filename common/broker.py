@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlu
 
 import redis
 from celery import Celery
+from kombu import compression
+from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -17,7 +19,6 @@ from common.errors import BrokerError, UsageError
 from common.secrecy import redact
 from common.tls import is_unverified
 from common.tls import options as tls_options
-
 
 log = logging.getLogger("manyeyes")
 
@@ -123,6 +124,7 @@ def celery_app(url: str | None) -> Celery:
     # decided at the edge, from the first of them too.
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
+    _unpack_nothing()
     app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
     app.conf.update(
         # Without it kombu would take any certificate.
@@ -156,6 +158,17 @@ def celery_app(url: str | None) -> Celery:
         visibility_timeout=VISIBILITY_TIMEOUT_S,
     )
     return app
+
+
+def _unpack_nothing() -> None:
+    """A few bytes can be gigabytes, unpacked, and kombu would do that before it asks whether JSON is in them."""
+
+    def refuse(_: bytes) -> bytes:
+        raise DecodeError("compressed messages are not taken")
+
+    for kind in compression.encoders():
+        encoder: Any = compression.get_encoder(kind)
+        compression.register(encoder[0], refuse, kind)
 
 
 def _kombu_url(url: str) -> str:

@@ -6,6 +6,7 @@ Cargo is a copy that can be lost at any time: what is missing is loaded again. S
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ import redis
 
 from common.broker import PREFIX, sibling, unhurried
 from common.errors import ItemCode, ItemError, ManyeyesError, ProtocolError
-from common.limits import CARGO_LIFE_S, CARGO_LOAD_S
+from common.limits import CARGO_LIFE_S, CARGO_LOAD_S, MAX_ERROR_CHARS
 
 #: On a hub's broker: the port, on the same host and with the same password, of a server without a file.
 PORT_KEY = f"{PREFIX}cargo-port"
@@ -59,8 +60,12 @@ class Cargo:
         error = cast("bytes | None", self._client.hget(self._key, f"e{item}"))
         if error is None:
             raise NotLoaded(f"item {item} is not in the cargo")
-        code, text = json.loads(error)
-        raise ItemError(ItemCode(code), text)
+        try:
+            code, text = json.loads(error)
+            why = ItemError(ItemCode(code), str(text)[:MAX_ERROR_CHARS])
+        except (ValueError, TypeError, RecursionError):
+            raise NotLoaded(f"item {item} is not in the cargo, but something that nobody loaded") from None
+        raise why
 
     def unload(self, items: Iterable[int]) -> None:
         """At least one."""
@@ -79,6 +84,6 @@ def server_of(broker: redis.Redis, where: str) -> redis.Redis:
     """The server that a run's word means. Raises ProtocolError."""
     if where == ON_BROKER:
         return broker
-    if not where.isdigit():
+    if not re.fullmatch("[0-9]{1,5}", where) or not 0 < int(where) < 1 << 16:
         raise ProtocolError(f"cargo {where!r} is no port; run the same manyeyes version everywhere")
     return sibling(broker, int(where))

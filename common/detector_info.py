@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common import typed
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
@@ -57,9 +59,9 @@ class DetectorInfo:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> DetectorInfo:
-        size = data["input_size"]
-        return cls(**{**data, "labels": tuple(data["labels"]), "input_size": (size[0], size[1]) if size else None})
+    def from_json(cls, data: Any) -> DetectorInfo:
+        """Raises ProtocolError."""
+        return typed.read(cls, data)
 
 
 #: Words for people, the machine's engine, and the name by which this worker serves it.

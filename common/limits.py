@@ -5,10 +5,18 @@ PROTOCOL = 1
 
 #: Items. The most that travel as one Celery task.
 MAX_SHARD_ITEMS = 4096
-#: Bytes. A shard's packed list of paths in Redis.
+#: Bytes. What comes to a worker through its queue or as a command: real ones have less than one thousand.
+MAX_MESSAGE_BYTES = 1 << 16
+#: Files that a worker is asked about in one question.
+MAX_ASKED = 16
+#: Bytes. A run's options in Redis: a command line of paths is all that can make them long.
+MAX_SPEC_BYTES = 16 << 20
+#: Bytes. A shard's packed list of paths in Redis, unless its one path is longer.
 MAX_SHARD_BYTES = 1 << 20
 #: Bytes. The encoded result of one shard. 1,024 boxes an image keep real ones far below.
 MAX_RESULT_BYTES = 256 << 20
+#: Bytes of it before the detections: a record an item, and an error text in each.
+MAX_HEAD_BYTES = 16 << 20
 #: Bytes. A path relative to the dataset's root (Linux allows 4,096 for the whole).
 MAX_PATH_BYTES = 4096
 #: Characters. An error text in a row.
@@ -27,6 +35,10 @@ MAX_REDIRECTS = 5
 GLANCE_S = 4.0
 #: Seconds. The default of --image-timeout: far more than any image should take, far less than a night.
 DEFAULT_IMAGE_TIMEOUT_S = 300.0
+#: Characters of a name that a worker gives itself; and UTC seconds: the end of the year 9999.
+MAX_NAME, MAX_INSTANT = 512, 253_402_300_800.0
+#: Pixels. The longest side that --imgsz takes.
+MAX_SIDE = 8192
 #: Pixels. The default of --max-pixels, checked from the header.
 DEFAULT_MAX_PIXELS = 200_000_000
 #: Boxes an image that enter non-maximum suppression, the best first, per detector.

@@ -12,8 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from common import recordcheck
 from common.errors import ItemCode, ProtocolError
-from common.limits import MAX_RESULT_BYTES, MAX_SHARD_ITEMS, PROTOCOL
+from common.limits import (
+    MAX_HEAD_BYTES,
+    MAX_INSTANT,
+    MAX_NAME,
+    MAX_PATH_BYTES,
+    MAX_RESULT_BYTES,
+    MAX_SHARD_ITEMS,
+    PROTOCOL,
+)
 
 #: The one task that workers run; the producer sends it by this name.
 DETECT_TASK = "manyeyes.detect"
@@ -38,7 +47,9 @@ DETECTION_DTYPE = np.dtype(
 )
 DetectionArray = npt.NDArray[np.void]
 
-_SHARD_ID = re.compile(r"(\d{1,9}):(\d{1,15})\+(\d{1,9})")
+_SHARD_ID = re.compile(r"([0-9]{1,9}):([0-9]{1,15})\+([0-9]{1,9})")
+_RUN = re.compile(r"[0-9A-Za-z-]{1,32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _RESULT_HEADER = struct.Struct("<4sI")
 _RESULT_MAGIC = b"MEy1"
 
@@ -84,8 +95,14 @@ def pack_items(paths: Sequence[bytes]) -> bytes:
     return b"\0".join(paths)
 
 
-def unpack_items(packed: bytes) -> list[bytes]:
-    return packed.split(b"\0")
+def unpack_items(packed: bytes, shard: ShardId) -> list[bytes]:
+    """Raises ProtocolError for what is not so many paths, none of them empty or too long."""
+    if (count := packed.count(b"\0") + 1) != shard.count:
+        raise ProtocolError(f"shard {shard} holds {count} items")
+    paths = packed.split(b"\0")
+    if not all(0 < len(path) <= MAX_PATH_BYTES for path in paths):
+        raise ProtocolError(f"shard {shard} holds a path of 0 bytes, or of more than {MAX_PATH_BYTES}")
+    return paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +114,11 @@ class ShardMessage:
     attempt: int
     spec_digest: str
     v: int = PROTOCOL
+
+    @property
+    def task_id(self) -> str:
+        """Celery's name for it."""
+        return f"{self.run}/{self.shard}/{self.attempt}"
 
     def to_kwargs(self) -> dict[str, Any]:
         return {**{f.name: getattr(self, f.name) for f in fields(self)}, "shard": str(self.shard)}
@@ -112,7 +134,9 @@ class ShardMessage:
         run, shard, attempt, digest = (kwargs.get(k) for k in ("run", "shard", "attempt", "spec_digest"))
         if not (isinstance(run, str) and isinstance(shard, str) and isinstance(digest, str)):
             raise ProtocolError("message without run, shard or spec_digest")
-        if type(attempt) is not int or len(kwargs) != 5:
+        if not (_RUN.fullmatch(run) and _DIGEST.fullmatch(digest)):
+            raise ProtocolError(f"message of a run {run!r} or a spec {digest!r} that cannot be")
+        if type(attempt) is not int or not 0 < attempt < 1 << 31 or len(kwargs) != 5:
             raise ProtocolError("message with a wrong attempt or unknown fields")
         return cls(run, ShardId.parse(shard), attempt, digest)
 
@@ -204,8 +228,11 @@ class ShardResult:
             magic, length = _RESULT_HEADER.unpack_from(data)
             if magic != _RESULT_MAGIC:
                 raise ProtocolError("a result that does not begin with its mark")
+            if length > MAX_HEAD_BYTES:
+                raise ProtocolError(f"a result with a head of {length} bytes; at most {MAX_HEAD_BYTES} are allowed")
             body = _RESULT_HEADER.size + length
             head = json.loads(data[_RESULT_HEADER.size : body])
+            recordcheck.check(head["records"])
             detections = np.frombuffer(data, DETECTION_DTYPE, offset=body)
             result = cls(
                 shard=ShardId.parse(head["shard"]),
@@ -217,14 +244,31 @@ class ShardResult:
                 records=tuple(_unpack_record(row) for row in head["records"]),
                 detections=detections,
             )
-        except (struct.error, ValueError, KeyError, TypeError) as error:
+        except (struct.error, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ProtocolError(f"a result that cannot be read: {error}") from None
+        if not (
+            0 <= result.attempt < 1 << 31
+            and 0 <= result.process < 1 << 31
+            and 0 <= result.cpu_s < MAX_INSTANT
+            and 0 <= result.busy_s < MAX_INSTANT
+            and len(result.worker) <= MAX_NAME
+            and result.worker.isprintable()
+        ):
+            raise ProtocolError(f"shard {result.shard}: a result of a process that cannot be")
         if len(result.records) != result.shard.count:
             raise ProtocolError(f"shard {result.shard}: {len(result.records)} records for {result.shard.count} items")
         rows = detections["row"]
         if len(rows) and not (rows.min() >= 0 and rows.max() < result.shard.count and (np.diff(rows) >= 0).all()):
             raise ProtocolError(f"shard {result.shard}: detections outside its items, or out of order")
+        if len(rows) and not (detections["class_id"].min() >= 0 and _finite(detections)):
+            raise ProtocolError(f"shard {result.shard}: detections of no class, or that are no numbers")
         return result
+
+
+def _finite(detections: DetectionArray) -> bool:
+    """Scores and boxes."""
+    numbers = detections.view("<f4").reshape(len(detections), -1)[:, 2:]
+    return bool(np.isfinite(numbers).all())
 
 
 def _pack_record(record: ItemRecord) -> list[Any]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import TypeVar, cast
 
 import redis
 
-from common import __version__
+from common import __version__, typed
 from common.broker import PREFIX
 from common.detector_info import DetectorInfo
+from common.errors import ProtocolError
 from common.ledger import run_key, shard_key
-from common.limits import DETECTOR_LIFE_S, HEARTBEAT_LIFE_S, PROTOCOL
+from common.limits import DETECTOR_LIFE_S, HEARTBEAT_LIFE_S, MAX_INSTANT, MAX_NAME, PROTOCOL
+from common.messages import ShardId
+
+log = logging.getLogger(__name__)
 
 PROCESSES_KEY = f"{PREFIX}processes"
 WORKERS_KEY = f"{PREFIX}workers"
@@ -79,6 +85,9 @@ class WorkerBeat:
     v: int = PROTOCOL
 
 
+AnyBeat = TypeVar("AnyBeat", Beat, WorkerBeat)
+
+
 def process_key(process: str) -> str:
     return f"{PREFIX}process:{process}"
 
@@ -116,7 +125,7 @@ def beat(client: redis.Redis, now: Beat, detectors: Sequence[DetectorInfo]) -> s
     if state is None:
         return "closed"
     needed = attempt is not None and committed is None
-    return state.decode() if needed or state not in (b"running", b"submitting") else "closed"
+    return state.decode(errors="replace") if needed or state not in (b"running", b"submitting") else "closed"
 
 
 def worker_key(worker: str) -> str:
@@ -152,7 +161,7 @@ def worker_leave(client: redis.Redis, worker: str) -> None:
 
 def live_workers(client: redis.Redis, strike: bool = True) -> list[WorkerBeat]:
     """All workers whose heartbeat lives, in the order of their names."""
-    return [_worker(json.loads(text)) for text in _living(client, WORKERS_KEY, worker_key, strike)]
+    return _read(WorkerBeat, _living(client, WORKERS_KEY, worker_key, strike))
 
 
 def worker_silence(client: redis.Redis, workers: Sequence[WorkerBeat]) -> list[float]:
@@ -171,7 +180,7 @@ def leave(client: redis.Redis, process: str) -> None:
 
 def live_processes(client: redis.Redis, strike: bool = True) -> list[Beat]:
     """All processes whose heartbeat lives, of any protocol, in the order of their names."""
-    return [_process(json.loads(text)) for text in _living(client, PROCESSES_KEY, process_key, strike)]
+    return _read(Beat, _living(client, PROCESSES_KEY, process_key, strike))
 
 
 def _living(client: redis.Redis, register: str, key: Callable[[str], str], strike: bool) -> list[bytes]:
@@ -179,22 +188,37 @@ def _living(client: redis.Redis, register: str, key: Callable[[str], str], strik
     names = sorted(cast("list[bytes]", client.zrange(register, 0, -1)))
     if not names:
         return []
-    texts = cast("list[bytes | None]", client.mget([key(name.decode()) for name in names]))
+    texts = cast("list[bytes | None]", client.mget([key(name.decode(errors="replace")) for name in names]))
     gone = [name for name, text in zip(names, texts, strict=True) if text is None]
     if gone and strike:
         client.zrem(register, *gone)
     return [text for text in texts if text is not None]
 
 
-def _process(data: dict[str, Any]) -> Beat:
-    known = {name: data[name] for name in Beat.__dataclass_fields__ if name in data}
-    speeds = tuple(Speed(**speed) for speed in known.get("speeds", ()))
-    return Beat(**{**known, "queues": tuple(known["queues"]), "speeds": speeds})
+def _read(cls: type[AnyBeat], texts: list[bytes]) -> list[AnyBeat]:
+    """Those that are heartbeats: who writes other things is not there, and ends nobody who reads it."""
+    found = []
+    for text in texts:
+        try:
+            now = typed.read(cls, json.loads(text), spare=True)
+            if _sane(now):
+                found.append(now)
+        except (ValueError, RecursionError, ProtocolError) as error:
+            log.debug("a heartbeat that is none: %s", error)
+    return found
 
 
-def _worker(data: dict[str, Any]) -> WorkerBeat:
-    known = {name: data[name] for name in WorkerBeat.__dataclass_fields__ if name in data}
-    return WorkerBeat(**{**known, "queues": tuple(known["queues"])})
+def _sane(now: Beat | WorkerBeat) -> bool:
+    """Names that people can be shown on a terminal, and instants that a calendar has."""
+    names, instants = [now.worker, now.host, *now.queues], [now.started]
+    if isinstance(now, Beat):
+        names += [now.process, now.run or ""]
+        instants += [now.last_image]
+        if now.shard is not None:
+            ShardId.parse(now.shard)
+    return all(len(name) <= MAX_NAME and name.isprintable() for name in names) and all(
+        0 <= instant < MAX_INSTANT for instant in instants
+    )
 
 
 def live_detectors(client: redis.Redis, processes: list[Beat]) -> dict[str, DetectorInfo]:
@@ -203,8 +227,10 @@ def live_detectors(client: redis.Redis, processes: list[Beat]) -> dict[str, Dete
     if not queues:
         return {}
     texts = cast("list[bytes | None]", client.mget([detector_key(queue) for queue in queues]))
-    return {
-        queue: DetectorInfo.from_json(json.loads(text))
-        for queue, text in zip(queues, texts, strict=True)
-        if text is not None
-    }
+    found = {}
+    for queue, text in zip(queues, texts, strict=True):
+        with contextlib.suppress(ValueError, RecursionError, ProtocolError):
+            # Of a queue that bears its digest: nobody else's description.
+            if text is not None and (info := DetectorInfo.from_json(json.loads(text))).queue == queue:
+                found[queue] = info
+    return found

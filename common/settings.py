@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     #: Megabytes of resident memory that a pool process may have; 0: no bound.
     memory_limit: int = Field(default=0, ge=0)
 
+    #: Obey all of Celery's remote commands, also those that change a worker: shutdown, pool_grow, revoke, and so on.
+    remote_control: bool = False
+
     @property
     def detectors(self) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.detector.split(",") if part.strip())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common import typed
 from common.datasets import fetch
 from common.errors import ItemCode, ItemError
 
@@ -31,8 +32,9 @@ class Sight:
         return ItemCode.FORBIDDEN in self.seen
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Sight:
-        return cls(tuple(data["seen"]), bool(data["cargo"]))
+    def from_json(cls, data: Any) -> Sight:
+        """Raises ProtocolError."""
+        return typed.read(cls, data, spare=True)
 
 
 def look(files: Iterable[tuple[bytes, bytes]], read: Callable[[bytes, bytes], bytes] = fetch) -> tuple[str | None, ...]:

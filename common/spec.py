@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common import typed
 from common.errors import ProtocolError
-from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,19 @@ class Spec:
 
     @classmethod
     def from_text(cls, text: str) -> Spec:
-        """Options that an earlier version did not have are as by default. Raises ProtocolError for a later one's."""
+        """Raises ProtocolError for what no producer writes: a worker does as it is told here."""
         try:
-            data: dict[str, Any] = json.loads(text)
-            for name in ("datasets", "labels", "imgsz", "classes"):
-                if data.get(name) is not None:
-                    data[name] = tuple(data[name])
-            return cls(**data)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ProtocolError(f"a spec that this version cannot read: {error}") from None
+            spec = typed.read(cls, json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError(f"a spec that is no JSON: {error}") from None
+        shares = (spec.conf, spec.iou, spec.floor)
+        sides = spec.imgsz or (MAX_SIDE,)
+        if not (
+            all(0 <= share <= 1 for share in shares)
+            and all(0 < side <= MAX_SIDE for side in sides)
+            and spec.max_pixels > 0
+            and spec.image_timeout >= 0
+            and "\0" not in spec.root
+        ):
+            raise ProtocolError("a spec whose thresholds, sizes or root are out of all bounds")
+        return spec

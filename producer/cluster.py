@@ -14,10 +14,10 @@ from typing import Any
 
 from common import presence
 from common.broker import celery_app, connect
-from common.secrecy import redact
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from common.limits import PROTOCOL
+from common.secrecy import redact
 from producer.crew import Connection
 from producer.local import LocalCluster
 from producer.options import detector_name, model_path

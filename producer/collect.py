@@ -127,6 +127,8 @@ class Collector:
         self._token = token
         self._journal = journal
         self._tally = tally
+        #: How many labels the detector has.
+        self.classes: int | None = None
         #: Told who cannot read what is there; whether such shards come another way now.
         self.ship_instead: Callable[[str], bool] = lambda what: False
 
@@ -141,11 +143,11 @@ class Collector:
         shards = self._ledger.look(ids)
         for shard, payload in zip(shards, self._ledger.results([one.shard for one in shards]), strict=True):
             if payload is None:
-                continue
+                if shard.committed is None:
+                    continue
+                payload = b""  # noqa: PLW2901 - it is of no use
             try:
-                result = ShardResult.decode(payload)
-                if result.shard != shard.shard:
-                    raise ProtocolError(f"the result of shard {result.shard} was stored as {shard.shard}'s")
+                result = self._read(shard.shard, payload)
             except ProtocolError as error:
                 about = logs.about(shard=str(shard.shard), attempt=shard.attempt)
                 log.warning("shard %s: %s; it is done again", shard.shard, error, extra=about)
@@ -166,6 +168,15 @@ class Collector:
         if collected:
             self._ledger.free(self._token, *(done.shard.shard for done in collected))
         return collected, unreadable
+
+    def _read(self, shard: ShardId, payload: bytes) -> ShardResult:
+        """Raises ProtocolError."""
+        result = ShardResult.decode(payload)
+        if result.shard != shard:
+            raise ProtocolError(f"the result of shard {result.shard} was stored as {shard}'s")
+        if self.classes is not None and len(found := result.detections) and found["class_id"].max() >= self.classes:
+            raise ProtocolError(f"shard {shard}: detections of a class that the detector does not have")
+        return result
 
     def _blind(self, result: ShardResult) -> bool:
         """A machine without the shared disk, or a bucket's credentials, must not write off one image after another.

@@ -150,13 +150,12 @@ class Dispatcher:
 
     def send(self, shard: ShardId, attempt: int) -> None:
         """One message to the detector's queue. Sending twice is harmless: one attempt has one claim."""
-        run = self._target.ledger.run
-        message = ShardMessage(run, shard, attempt, self._spec_digest)
+        message = ShardMessage(self._target.ledger.run, shard, attempt, self._spec_digest)
         self._target.app.send_task(
             DETECT_TASK,
             kwargs=message.to_kwargs(),
             queue=task_queue(self._target.spec.queue),
-            task_id=f"{run}/{shard}/{attempt}",
+            task_id=message.task_id,
             # What Flower shows, and Celery's own commands; workers read the keywords alone.
             argsrepr=self._shown(shard, attempt),
         )

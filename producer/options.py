@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.detector_info import DetectorInfo
 from common.errors import UsageError
-from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS
+from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
 from common.spec import Spec
 
 #: Scores from here up are stored. YOLOX-nano on 100 COCO photographs: AP .3587 with a floor of .05, .3623 with .01
@@ -117,8 +117,8 @@ def _image_size(text: str | None, detector: DetectorInfo) -> tuple[int, int] | N
         sides = [int(part) for part in parts]
     except ValueError:
         sides = []
-    if len(sides) not in (1, 2) or not all(32 <= side <= 8192 for side in sides):
-        raise UsageError(f"--imgsz {text} is not a size; give 640 or HEIGHTxWIDTH, each from 32 to 8192")
+    if len(sides) not in (1, 2) or not all(32 <= side <= MAX_SIDE for side in sides):
+        raise UsageError(f"--imgsz {text} is not a size; give 640 or HEIGHTxWIDTH, each from 32 to {MAX_SIDE}")
     return sides[0], sides[-1]
 
 

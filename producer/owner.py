@@ -99,6 +99,7 @@ class Owner:
         self._tell_run()
         target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options, self._sendings)
         self.collector = Collector(self._ledger, self._token, work.journal, self.tally, self._file_of)
+        self.collector.classes = len(work.spec.labels)
         self.collector.ship_instead = self._carriage.ship_instead
         self.dispatcher = Dispatcher(
             target, work.manifest, work.journal, self._carriage, self._image_s, work.shard_size

@@ -11,6 +11,9 @@ from common.broker import PREFIX
 from common.errors import UsageError
 from common.limits import DEFAULT_PRIORITY, MAX_PRIORITY, SHARE_LIFE_S
 
+#: A run and its priority.
+_ENTRY = re.compile(rb"(\S+) ([0-9]{1,9})")
+
 
 def priority_of(text: str) -> int:
     """Raises UsageError."""
@@ -52,9 +55,11 @@ class Share:
         pipe.zremrangebyscore(self._key, "-inf", f"({seconds}")
         pipe.zrange(self._key, 0, -1)
         entries = cast("list[bytes]", pipe.execute()[-1])
-        others = (entry.decode().split(" ") for entry in entries)
-        # Not what an owner before this one has said of the same run.
-        weights = sum(int(priority) for run, priority in others if run != self._run)
+        others = (_ENTRY.fullmatch(entry) for entry in entries)
+        # Not what an owner before this one has said of the same run, nor what no owner says.
+        weights = sum(
+            min(int(one[2]), MAX_PRIORITY) for one in others if one is not None and one[1] != self._run.encode()
+        )
         return self._priority / (self._priority + weights)
 
     def leave(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import redis
 from common import presence, sight
 from common.cargo import ON_BROKER, PORT_KEY
 from common.datasets import display_path, is_url, pack_path
-from common.errors import UsageError
+from common.errors import ProtocolError, UsageError
 from common.limits import SHIP_WINDOW_BYTES, SIGHT_S
 from common.sight import SIGHT_COMMAND, Sight
 from producer.crew import Connection
@@ -140,9 +141,10 @@ def ask(
         timeout=SIGHT_S,
         limit=len(workers),
     )
-    return {
-        worker: Sight.from_json(answer)
-        for reply in replies or ()
-        for worker, answer in reply.items()
-        if "seen" in answer  # else it says what went wrong there
-    }
+    found = {}
+    for worker, answer in (pair for reply in replies or () if isinstance(reply, dict) for pair in reply.items()):
+        # Else it says what went wrong there; or it is none of ours.
+        if worker in workers:
+            with contextlib.suppress(ProtocolError):
+                found[worker] = Sight.from_json(answer)
+    return found

@@ -16,9 +16,9 @@ import redis
 from rich.console import Console
 
 from common.broker import connect
-from common.secrecy import redact
 from common.errors import BrokerError, ExitCode, UsageError
 from common.ledger import RunState, run_key
+from common.secrecy import redact
 from producer import figures as figures_of
 from producer import rundir as rundirs
 from producer import workers as listing

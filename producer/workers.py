@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 import redis
+from rich.markup import escape
 from rich.table import Table
 
 from common import presence
@@ -104,12 +105,13 @@ def table(found: list[WorkerLine]) -> Table:
     for column in ("images", "up", "last image"):
         shown.add_column(column, justify="right", no_wrap=True)
     for line in found:
+        # Brackets in a name are no markup.
         shown.add_row(
-            line.worker,
+            escape(line.worker),
             f"{line.alive}/{line.processes}",
-            "\n".join(serving.queue for serving in line.detectors),
+            escape("\n".join(serving.queue for serving in line.detectors)),
             "\n".join("?" if one.ms_per_image is None else f"{one.ms_per_image:.1f}" for one in line.detectors),
-            "\n".join(f"{at.run} {at.shard}, {at.done}/{at.images} images" for at in line.at) or "idle",
+            escape("\n".join(f"{at.run} {at.shard}, {at.done}/{at.images} images" for at in line.at)) or "idle",
             f"{line.images:,}",
             _span(line.up_s),
             "never" if line.last_image_s is None else f"{_span(line.last_image_s)} ago",

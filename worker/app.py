@@ -33,6 +33,7 @@ from common.messages import DETECT_TASK, ShardMessage, task_queue
 from common.settings import Settings
 from common.sight import SIGHT_COMMAND
 from worker import dashboard
+from worker.refusals import Refusals
 
 log = logging.getLogger("manyeyes.worker")
 
@@ -53,6 +54,8 @@ _recorder: Any = None
 #: What may be read, as it was when the worker started.
 _roots: Any = None
 _warden: Any = None
+#: What the worker's parent has refused, before any pool process saw it.
+_refusals = Refusals()
 _ended_with: list[int] = []
 #: The Celery node's name, as Flower shows it; set before the pool forks.
 _node = ""
@@ -65,7 +68,7 @@ def detect(**kwargs: Any) -> str:
     try:
         outcome: str = _process.work(ShardMessage.from_kwargs(kwargs))
     except ProtocolError as error:
-        log.error("refused: %s", error)
+        _process.refuse(error)
         raise
     log.info("%s", outcome)
     return outcome
@@ -133,9 +136,12 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
     global _node, _recorder, _roots
     from worker import check
+    from worker.channel import guard
     from worker.recorder import Recorder
     from worker.roots import Roots
 
+    # Before the first connection.
+    guard(_refusals, settings.remote_control)
     _node, _recorder = sender, Recorder()
     logs.here(worker=_node)
     form = logs.Form.TEXT
@@ -206,7 +212,7 @@ def _watch(sender: Any, **_: Any) -> None:
 
     queues = tuple(info.queue for info in _checked)
     post = Post(_node, sender.pool.num_processes, settings.memory_limit << 20, queues)
-    _warden = Warden(_client(), _recorder, post)
+    _warden = Warden(_client(), _recorder, post, _refusals)
     _warden.start()
 
 

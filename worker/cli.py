@@ -82,6 +82,14 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
             envvar="MANYEYES_MEMORY_LIMIT", min=0, help="Megabytes that one process may hold; 0: what there is."
         ),
     ] = 0,
+    remote_control: Annotated[
+        bool,
+        typer.Option(
+            "--remote-control",
+            envvar="MANYEYES_REMOTE_CONTROL",
+            help="Obey Celery's remote commands that change a worker too: `celery control shutdown` and so on.",
+        ),
+    ] = False,
     loglevel: Annotated[str, typer.Option(envvar="MANYEYES_LOGLEVEL", help="Celery's log level.")] = "INFO",
     log: Annotated[
         str, typer.Option(envvar=logs.VARIABLE, metavar="text|json", help="How log lines are written.")
@@ -113,6 +121,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         "MANYEYES_MAP": map_,
         "MANYEYES_MEMORY_LIMIT": str(memory_limit),
         logs.VARIABLE: logs.Form.parse(log),
+        "MANYEYES_REMOTE_CONTROL": str(remote_control),
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})
     if broker is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -16,9 +17,10 @@ import redis
 
 from common import logs, presence
 from common.cargo import CutOff, NotLoaded
+from common.datasets import is_url
 from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
-from common.ledger import Fate, Ledger
+from common.ledger import Claim, Fate, Ledger
 from common.limits import COMMIT_PATIENCE_S, HEARTBEAT_S
 from common.messages import DetectionArray, ItemRecord, ShardMessage, ShardResult, unpack_items
 from common.presence import Beat, Speed
@@ -26,6 +28,7 @@ from common.spec import Spec
 from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
 from worker.recorder import Slot
+from worker.refusals import Refusals
 from worker.roots import Roots
 from worker.sources import Shard, Sources
 
@@ -37,7 +40,6 @@ _NOT_NEEDED = {
     "committed": "another attempt was first",
     "stale": "a later attempt was sent",
     "claimed": "another process has it",
-    "spec": "its run has other options",
 }
 
 
@@ -98,6 +100,7 @@ class PoolProcess:
         self.name = f"{worker}/{self.pid}"
         self._by_queue = {detector.info.queue: detector for detector in detectors}
         self._spec: _KnownSpec | None = None
+        self._refusals = Refusals()
         speeds = tuple(Speed(detector.info.queue, detector.info.ms_per_image) for detector in detectors)
         self.pulse = Pulse(
             client,
@@ -119,15 +122,20 @@ class PoolProcess:
         """Claim, look at every item, commit. Returns what became of it, for the log and Flower."""
         logs.here(run=message.run, shard=str(message.shard), attempt=message.attempt)
         ledger = Ledger(self.client, message.run)
-        claim = ledger.claim(message, self.name)
-        if claim.items is None:
-            return _not_needed(claim.status)
-        begun, cpu = time.perf_counter(), time.process_time()
-        spec = self._spec_of(ledger, message.spec_digest)
-        paths = unpack_items(claim.items)
-        if len(paths) != message.shard.count:
-            raise ProtocolError(f"shard {message.shard} of {message.run} holds {len(paths)} items")
-        shard = Shard(message, os.fsencode(spec.root), paths, claim.cargo)
+        try:
+            claim = ledger.claim(message, self.name)
+            if claim.status in ("spec", "large"):
+                raise ProtocolError(f"shard {message.shard} of {message.run} is not what was opened: {claim.status}")
+            if claim.items is None:
+                return _not_needed(claim.status)
+            begun, cpu = time.perf_counter(), time.process_time()
+            spec = self._spec_of(ledger, message.spec_digest)
+        except redis.OutOfMemoryError:
+            raise
+        except redis.ResponseError as error:
+            raise ProtocolError(f"shard {message.shard} of {message.run} cannot be read: {error}") from None
+        shard = shard_of(message, spec.root, claim)
+        paths = shard.paths
         self._slot.shard(message.run, str(message.shard), message.attempt, spec.image_timeout)
         try:
             with self._sources.open(shard) as fetch:
@@ -156,6 +164,12 @@ class PoolProcess:
         finally:
             self._slot.no_shard()
             self.pulse.now = replace(self.pulse.now, run=None, shard=None, item=None, shard_done=0)
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Of a message that the gate let through: Redis holds other things than it says."""
+        self._refusals.note(error)
+        with contextlib.suppress(redis.RedisError):
+            self._refusals.tell(self.client)
 
     def _note_speed(self, new: Speed) -> None:
         now = self.pulse.now
@@ -243,6 +257,19 @@ class PoolProcess:
 
 def _not_needed(status: str) -> str:
     return f"not needed: {_NOT_NEEDED.get(status, f'the run is {status}')}"
+
+
+def shard_of(message: ShardMessage, root: str, claim: Claim) -> Shard:
+    """What was claimed, as long as it stays below the root. Raises ProtocolError."""
+    paths = unpack_items(claim.items or b"", message.shard)
+    try:
+        top = os.fsencode(root)
+    except UnicodeError:
+        raise ProtocolError(f"run {message.run} has a root that no file system has") from None
+    # Of a file nothing else is written by a producer; of a URL the server has the word.
+    if not is_url(top) and any(path.startswith(b"/") or b".." in path.split(b"/") for path in paths):
+        raise ProtocolError(f"shard {message.shard} of {message.run} holds a path that leads out of its root")
+    return Shard(message, top, paths, claim.cargo)
 
 
 def one_thread() -> None:

@@ -25,6 +25,7 @@ from common.limits import HEARTBEAT_S, WATCH_S
 from common.messages import ShardId
 from common.presence import WorkerBeat
 from worker.recorder import Entry, Recorder
+from worker.refusals import Refusals
 
 log = logging.getLogger("manyeyes.worker")
 
@@ -71,9 +72,9 @@ class Post:
 class Warden(threading.Thread):
     """Looks four times a second."""
 
-    def __init__(self, client: redis.Redis, recorder: Recorder, post: Post) -> None:
+    def __init__(self, client: redis.Redis, recorder: Recorder, post: Post, refusals: Refusals) -> None:
         super().__init__(name="warden", daemon=True)
-        self._herald = _Herald(client, post.worker)
+        self._herald = _Herald(client, post.worker, refusals)
         self._recorder = recorder
         self._post = post
         self._seen: dict[int, _Seen] = {}
@@ -172,12 +173,13 @@ class Warden(threading.Thread):
 
 
 class _Herald(threading.Thread):
-    """Tells the broker who has died, and that the worker lives; one that is gone, when it is back."""
+    """Tells the broker who has died, what was refused, and that the worker lives; one that is gone, when it is back."""
 
-    def __init__(self, client: redis.Redis, worker: str) -> None:
+    def __init__(self, client: redis.Redis, worker: str, refusals: Refusals) -> None:
         super().__init__(name="herald", daemon=True)
         self._client = client
         self._worker = worker
+        self._refusals = refusals
         self._ended = threading.Event()
         #: Still to be told, in order.
         self.deaths: deque[_Death] = deque()
@@ -192,6 +194,7 @@ class _Herald(threading.Thread):
                 if self.beat is not None and time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + HEARTBEAT_S
                     presence.worker_beat(self._client, self.beat)
+                    self._refusals.tell(self._client)
             except redis.RedisError as error:
                 log.debug("the herald waits for the broker: %s", error)
             except Exception:
@@ -214,6 +217,7 @@ class _Herald(threading.Thread):
             return  # It waits for a broker that does not answer: no second one need.
         try:
             self._tell()
+            self._refusals.tell(self._client)
             presence.worker_leave(self._client, self._worker)
         except redis.RedisError:
             log.debug("could not say goodbye")

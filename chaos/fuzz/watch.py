@@ -38,7 +38,7 @@ class Watch:
                     role = _role(process, producer)
                     now.add(process.pid)
                     known = self.seen.setdefault(process.pid, Seen(role))
-                    known.peak = max(known.peak, _peak(process))
+                    known.peak = max(known.peak, peak(process))
         # When the run ends all of them go at once: only who is missed while the worker lives has died.
         if any(self.seen[pid].role == "worker" for pid in now):
             for pid, process_seen in self.seen.items():
@@ -74,7 +74,7 @@ def _role(process: psutil.Process, producer: int) -> str:
     return "process" if forked else "worker"
 
 
-def _peak(process: psutil.Process) -> int:
+def peak(process: psutil.Process) -> int:
     with contextlib.suppress(OSError):
         found = _HIGH_WATER.search(Path(f"/proc/{process.pid}/status").read_text())
         if found:

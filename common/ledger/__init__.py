@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -13,7 +14,14 @@ import redis
 
 from common.broker import PREFIX
 from common.errors import FencedError, ProtocolError
-from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S
+from common.limits import (
+    FINISHED_LIFE_S,
+    LEASE_LIFE_S,
+    MAX_PATH_BYTES,
+    MAX_RESULT_BYTES,
+    MAX_SHARD_BYTES,
+    MAX_SPEC_BYTES,
+)
 from common.messages import ShardId, ShardMessage
 
 
@@ -89,6 +97,42 @@ def run_key(run: str) -> str:
 
 def shard_key(run: str, shard: ShardId | str) -> str:
     return f"{PREFIX}shard:{run}:{shard}"
+
+
+def _ids(names: Iterable[bytes]) -> list[ShardId]:
+    """What is no shard's name was put there by somebody else, and ends no owner."""
+    found = []
+    for name in names:
+        with contextlib.suppress(ProtocolError):
+            found.append(ShardId.parse(name.decode(errors="replace")))
+    return found
+
+
+def _open_shard(shard: ShardId, row: Any) -> OpenShard | None:
+    """None for one that is not open. What cannot be read has no result that can: it will be opened anew."""
+    if isinstance(row, redis.RedisError) and not str(row).startswith("WRONGTYPE"):
+        raise row
+    try:
+        attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths = row
+        if attempt is None:
+            return None
+        if by and not by.decode().isprintable():
+            raise ValueError("a name that would be a terminal's to obey")
+        return OpenShard(
+            shard=shard,
+            attempt=int(attempt),
+            sent=float(sent),
+            claimed_by=by.decode() if by else None,
+            claimed=float(claimed) if claimed else None,
+            committed=float(committed) if committed else None,
+            fate=Fate(fate.decode()) if fate else None,
+            suspect=int(suspect) if suspect else None,
+            killer=Fate(killer.decode()) if killer else None,
+            slow=int(slow or 0),
+            deaths=int(deaths or 0),
+        )
+    except (TypeError, ValueError):
+        return OpenShard(shard, attempt=0, sent=0.0, claimed_by=None, claimed=None, committed=1.0)
 
 
 @cache
@@ -183,43 +227,24 @@ class Ledger:
         if first is None:
             return []
         more = cast("list[bytes] | None", self.client.lpop(self._done_key, 1000)) or []
-        return [ShardId.parse(raw.decode()) for raw in (first[1], *more)]
+        return _ids((first[1], *more))
 
     def results(self, shards: Sequence[ShardId]) -> list[bytes | None]:
-        """In one round trip; None for those that have none."""
-        pipe = self.client.pipeline(transaction=False)
-        for shard in shards:
-            pipe.hget(self._shard_key(shard), "result")
-        return cast("list[bytes | None]", pipe.execute())
+        """In one round trip; None for those that have none, nothing for one that is too large to be taken."""
+        keys = [self._shard_key(shard) for shard in shards]
+        return cast("list[bytes | None]", self._call("results", keys, [MAX_RESULT_BYTES]) if keys else [])
 
     def open_shards(self) -> list[OpenShard]:
-        ids = [ShardId.parse(raw.decode()) for raw in cast("list[bytes]", self.client.zrange(self._open_key, 0, -1))]
-        return self.look(ids)
+        return self.look(_ids(cast("list[bytes]", self.client.zrange(self._open_key, 0, -1))))
 
     def look(self, ids: list[ShardId]) -> list[OpenShard]:
-        """The state of those of `ids` that are open."""
+        """The state of those of `ids` that are open. Of one in which somebody else has written: committed, at once."""
         pipe = self.client.pipeline(transaction=False)
         for shard in ids:
             pipe.hmget(self._shard_key(shard), list(_SEEN))
-        return [
-            OpenShard(
-                shard=shard,
-                attempt=int(attempt),
-                sent=float(sent),
-                claimed_by=by.decode() if by else None,
-                claimed=float(claimed) if claimed else None,
-                committed=float(committed) if committed else None,
-                fate=Fate(fate.decode()) if fate else None,
-                suspect=int(suspect) if suspect else None,
-                killer=Fate(killer.decode()) if killer else None,
-                slow=int(slow or 0),
-                deaths=int(deaths or 0),
-            )
-            for shard, (attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths) in zip(
-                ids, pipe.execute(), strict=True
-            )
-            if attempt is not None
-        ]
+        rows = pipe.execute(raise_on_error=False)
+        found = (_open_shard(shard, row) for shard, row in zip(ids, rows, strict=True))
+        return [shard for shard in found if shard is not None]
 
     def close(self, token: int, state: RunState) -> None:
         """Drop what is open, keep the run's own key a week for `status`.
@@ -247,11 +272,12 @@ class Ledger:
 
     def claim(self, message: ShardMessage, process: str) -> Claim:
         keys = [self.run_key, self._shard_key(message.shard)]
-        status, *rest = self._call("claim", keys, [message.attempt, process, message.spec_digest])
+        most = max(MAX_SHARD_BYTES, MAX_PATH_BYTES)
+        status, *rest = self._call("claim", keys, [message.attempt, process, message.spec_digest, most])
         if not rest:
-            return Claim(status.decode())
+            return Claim(status.decode(errors="replace"))
         items, cargo = rest
-        return Claim(status.decode(), items, cargo.decode())
+        return Claim(status.decode(), items, cargo.decode(errors="replace"))
 
     def report(self, shard: ShardId, attempt: int, process: str, fate: Fate, item: int | None = None) -> bool:
         """Say of a process's claim that it will bring no result. False where the claim is no longer its own."""
@@ -266,7 +292,10 @@ class Ledger:
         ).decode()
 
     def spec_text(self) -> str:
-        text = cast("bytes | None", self.client.hget(self.run_key, "spec"))
+        """Raises ProtocolError."""
+        # Asked first: who reads it has no use for half a gigabyte.
+        length = self.client.hstrlen(self.run_key, "spec")
+        text = cast("bytes | None", self.client.hget(self.run_key, "spec")) if length <= MAX_SPEC_BYTES else None
         if text is None:
-            raise ProtocolError(f"run {self.run} has no spec in Redis")
-        return text.decode()
+            raise ProtocolError(f"run {self.run} has no spec in Redis, or one of {length} bytes")
+        return text.decode(errors="replace")

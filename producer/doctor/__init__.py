@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from common.broker import celery_app, connect
-from common.secrecy import redact
 from common.errors import BrokerError, UsageError
+from common.secrecy import redact
 from producer.crew import Connection
 from producer.doctor import broker, machine, runs, workers
 from producer.doctor.finding import Finding, failed, note

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from common.broker import check_url, connect, redact
+from common.broker import check_url, connect
 from common.errors import BrokerError, UsageError
+from common.secrecy import redact
 
 
 @pytest.mark.parametrize(

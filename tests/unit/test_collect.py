@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import redis
 
 from common.errors import ItemCode
-from common.ledger import Ledger
-from common.messages import ItemRecord, ShardId, ShardResult
+from common.ledger import Ledger, shard_key
+from common.limits import MAX_RESULT_BYTES
+from common.messages import DETECTION_DTYPE, ItemRecord, ShardId, ShardResult
 from producer.collect import BATCH_ITEMS, Collector, Tally, batches
 from producer.journal import Journal
+
+ONE, TWO = ShardId(0, 0, 1), ShardId(0, 1, 1)
 
 
 def test_many_shards_at_once_are_taken_in_bounded_batches() -> None:
@@ -42,3 +47,56 @@ def test_a_worker_is_blind_also_where_the_first_image_is_missing_everywhere(
     collected, again = collector.collect([shard])
     journal.close()
     assert (len(collected), len(again)) == ((0, 1) if there else (1, 0))
+
+
+def forged(**change: object) -> bytes:
+    detections = np.zeros(1, DETECTION_DTYPE)
+    for name, value in change.items():
+        detections[name] = value
+    return ShardResult(ONE, 1, "w", 1, (ItemRecord(1, "a" * 64, 1, 1),), detections).encode()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"result": b"", "committed": 1},
+        {"result": forged(class_id=80), "committed": 1},
+        {"result": forged(score=np.nan), "committed": 1},
+        {"committed": 1},
+        {"attempt": "x"},
+        {"sent": "\x1b"},
+        {"fate": "eaten"},
+        {"fate": b"\xff"},
+        {"by": "w@h\x1b[2J/1"},
+        None,
+    ],
+    ids=str,
+)
+def test_a_shard_in_which_somebody_else_has_written_is_opened_anew(
+    fields: dict[str, Any] | None, client: redis.Redis, tmp_path: Path
+) -> None:
+    ledger = Ledger(client, "run")
+    token = ledger.lease(None)
+    ledger.open(token, ONE, b"a.jpg")
+    if fields is None:
+        client.set(shard_key("run", ONE), "no hash")
+    else:
+        client.hset(shard_key("run", ONE), mapping=fields)
+    journal = Journal(tmp_path / "journal")
+    collector = Collector(ledger, token, journal, Tally(), lambda item: b"")
+    collector.classes = 80
+    [shard] = ledger.open_shards()
+    assert shard.committed
+    collected, again = collector.collect([ONE])
+    journal.close()
+    assert (collected, [one.shard for one in again]) == ([], [ONE])
+    ledger.free(token, ONE)
+    assert ledger.open(token, ONE, b"a.jpg")
+
+
+def test_a_result_that_is_too_large_is_not_taken_into_memory(client: redis.Redis) -> None:
+    ledger = Ledger(client, "run")
+    client.hset(shard_key("run", ONE), "result", bytes(MAX_RESULT_BYTES + 1))
+    client.hset(shard_key("run", TWO), "result", b"good")
+    assert ledger.results([ONE, TWO, ShardId(0, 9, 1)]) == [b"", b"good", None]
+    client.flushall()

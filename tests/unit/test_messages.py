@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -93,9 +95,67 @@ def test_another_protocol_is_named_with_the_remedy() -> None:
 
 def test_any_path_survives_packing() -> None:
     paths = [b"a.jpg", b"new\nline.jpg", b"\xff\xfe.png", "\N{GRINNING FACE}.jpg".encode(), b'quo"te,.jpg']
-    assert unpack_items(pack_items(paths)) == paths
+    assert unpack_items(pack_items(paths), ShardId(0, 0, len(paths))) == paths
 
 
 def test_halves_cover_their_parent() -> None:
     left, right = ShardId(1, 10, 5).halves()
     assert (left, right) == (ShardId(1, 10, 2), ShardId(1, 12, 3))
+
+
+def with_head(change: dict[str, object]) -> bytes:
+    """A result whose head says other things, its detections as they were."""
+    data = a_result().encode()
+    length = int.from_bytes(data[4:8], "little")
+    head = json.dumps({**json.loads(data[8 : 8 + length]), **change}).encode()
+    return data[:4] + len(head).to_bytes(4, "little") + head + data[8 + length :]
+
+
+def record(**change: object) -> list[list[object]]:
+    """Both records of the result, the first of them changed: name by place."""
+    names = ("bytes", "sha", "width", "height", "orientation", "code", "error", "started", "fetch_s")
+    first: list[object] = [100, "ab" * 32, 640, 480, 6, None, None, *[0.0] * 6]
+    for name, value in change.items():
+        first[names.index(name)] = value
+    return [first, [0, None, None, None, None, "empty", "0 bytes", *[0.0] * 6]]
+
+
+FORGED_HEADS: list[dict[str, object]] = [
+    *({"attempt": value} for value in (1e400, -1, 2**31, None, [], "x")),
+    *({"worker": value} for value in ("\x1b[2J", "x" * 9999, "a\nb")),
+    *({"process": -1}, {"cpu_s": float("nan")}, {"busy_s": 1e300}, {"records": None}, {"shard": "0:10+3"}),
+    *({"records": record(**{name: 2**80})} for name in ("bytes", "width", "height", "orientation", "started")),
+    *({"records": record(**{name: -1})} for name in ("bytes", "width", "height", "orientation", "started")),
+    *({"records": record(**{name: "x"})} for name in ("bytes", "width", "code", "started", "fetch_s")),
+    *({"records": record(sha=value)} for value in (7, "x" * 65, "\ud800")),
+    *({"records": record(error=text)} for text in ("\ud800", "x" * 9999, 7)),
+    *({"records": record(started=value)} for value in (float("nan"), float("inf"), True, None)),
+]
+
+
+@pytest.mark.parametrize("change", FORGED_HEADS, ids=lambda change: str(change)[:60])
+def test_a_result_that_no_worker_writes_is_refused(change: dict[str, object]) -> None:
+    """Whatever would end the owner later, or make a table that cannot be written."""
+    assert ShardResult.decode(with_head({"records": record()})).records[0].width == 640
+    with pytest.raises(ProtocolError):
+        ShardResult.decode(with_head(change))
+
+
+@pytest.mark.parametrize(("name", "value"), [("score", np.nan), ("x2", np.inf), ("y1", -np.inf), ("class_id", -1)])
+def test_detections_that_are_no_numbers_are_refused(name: str, value: float) -> None:
+    result = a_result()
+    result.detections[name][1] = value
+    with pytest.raises(ProtocolError, match="no numbers"):
+        ShardResult.decode(result.encode())
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000, b"[]," * (6 << 20), b'"\xff"', b"1" * 9000, b""])
+def test_a_head_that_is_none_is_refused(head: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        ShardResult.decode(b"MEy1" + len(head).to_bytes(4, "little") + head)
+
+
+@pytest.mark.parametrize("packed", [b"", b"a\0b", b"a\0\0c", b"a\0b\0" + b"c" * 4097, b"a\0b\0c\0d"])
+def test_items_that_nobody_packed_are_refused(packed: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        unpack_items(packed, ShardId(0, 0, 3))
