@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from common.broker import redact
+from common.secrecy import redact
 
 #: The user name of a password that was made up here, and of the hub's.
 USER = "manyeyes"

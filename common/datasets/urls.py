@@ -42,7 +42,7 @@ def canonical(url: bytes) -> bytes:
     host, slash, path = rest.partition(b"/")
     login = host.rpartition(b"@")[0]
     # Of http a name alone is a token; elsewhere, as in sftp, it is a name.
-    if b":" in login or (login and scheme in _HTTP):
+    if b":" in login or (login and scheme in HTTP):
         raise UsageError(
             f"{redact(display_path(url))} has a login in it, which would be written into the run; "
             "configure it: docs/datasets.md has how"

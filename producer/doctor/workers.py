@@ -15,6 +15,7 @@ from common.datasets import Dataset, is_url
 from common.limits import HEARTBEAT_LIFE_S, PROTOCOL
 from common.messages import task_queue
 from common.presence import WorkerBeat
+from common.refused import REFUSED_KEY
 from producer.crew import Connection
 from producer.doctor.finding import Finding, failed, note, ok, warning
 from producer.transport import ASKED, ask, cargo_place
@@ -25,7 +26,7 @@ _OFF_S = 2.0
 
 def findings(connection: Connection, dataset: Dataset | None) -> Iterator[Finding]:
     client = connection.client
-    found = presence.live_workers(client)
+    found = presence.live_workers(client, strike=False)
     if not found:
         yield warning("workers", "none is there", "on each machine:  worker start --join URL")
     else:
@@ -63,7 +64,7 @@ def _versions(found: Sequence[WorkerBeat]) -> Iterator[Finding]:
 
 def _models(client: redis.Redis) -> Iterator[Finding]:
     by_name = defaultdict(set)
-    for queue, info in presence.live_detectors(client, presence.live_processes(client)).items():
+    for queue, info in presence.live_detectors(client, presence.live_processes(client, strike=False)).items():
         by_name[info.name].add(queue)
     for name, queues in sorted(by_name.items()):
         if len(queues) > 1:
@@ -92,7 +93,7 @@ def _unserved(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Find
 
 
 def _refused(client: redis.Redis) -> Iterator[Finding]:
-    refused = cast("dict[bytes, bytes]", client.hgetall(f"{PREFIX}refused"))
+    refused = cast("dict[bytes, bytes]", client.hgetall(REFUSED_KEY))
     if refused:
         words = ", ".join(f"{int(count)} {why.decode()}" for why, count in sorted(refused.items()))
         yield warning("messages", f"workers have refused {words}", "see their logs, and docs/security.md")

@@ -19,6 +19,7 @@ from prometheus_client.core import (
 from common import __version__
 from common.errors import ItemCode
 from common.ledger import RunState
+from common.refused import Reason
 from producer.figures import INTERRUPTED, Figures
 from producer.monitor.reading import Reading
 from producer.reconcile import Why
@@ -114,7 +115,7 @@ def of_reading(reading: Reading) -> Iterator[Metric]:
         "manyeyes_messages_refused",
         "Messages that workers have refused, by the reason.",
         ("reason",),
-        {(reason,): count for reason, count in _bounded(dict(sorted(reading.refused.items()))).items()},
+        {(reason,): count for reason, count in _bounded(_from_zero(Reason, reading.refused)).items()},
     )
     yield from _of_workers(reading)
     yield from _of_runs(reading.runs, reading.now)

@@ -12,11 +12,10 @@ from common import presence
 from common.broker import PREFIX
 from common.ledger import RunState
 from common.presence import Beat, WorkerBeat
+from common.refused import REFUSED_KEY
 from producer import figures
 from producer.figures import Figures
 
-#: Messages that workers would not take, by the reason; they count themselves.
-REFUSED_KEY = f"{PREFIX}refused"
 #: Seconds after its owner's last word for which a run is shown: one that has ended, and any other.
 ENDED_SHOWN_S, SHOWN_S = 15 * 60.0, 24 * 3600.0
 #: Runs that are shown, at most; those with the latest word first.
