@@ -1,8 +1,10 @@
-"""`producer up | down | url | workers`: options in, one call, lines for people or one JSON object out."""
+"""`producer up | down | url | acl | workers`: options in, one call, lines for people or one JSON object out."""
 
 from __future__ import annotations
 
 import json
+import os
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -155,6 +157,45 @@ def workers(
         show.stdout().print(listing.table(found))
     else:
         _say(f"no worker is on {redact(broker)}; start one:  MANYEYES_BROKER_URL={redact(broker)} worker start")
+
+
+ACL_EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer acl > users.acl     (then, in redis.conf:  aclfile /etc/redis/users.acl)",
+        "producer acl | grep manyeyes- | sed 's/^user/ACL SETUSER/' | redis-cli     (a server that runs)",
+        "MANYEYES_ACL_WORKER_PASSWORD=... MANYEYES_ACL_PRODUCER_PASSWORD=... MANYEYES_ACL_MONITOR_PASSWORD=... producer acl",
+    )
+)
+
+
+@commands.command(epilog=ACL_EXAMPLES)
+def acl(
+    database: Annotated[
+        int,
+        typer.Option(
+            "--db", envvar="MANYEYES_ACL_DB", min=0, help="The number at the end of the broker's URL: events name it."
+        ),
+    ] = 0,
+) -> None:
+    """Print the lines of an ACL file for a Redis (from 7.0) or Valkey of your own: users for producers, workers, monitors.
+
+    Passwords are those of MANYEYES_ACL_PRODUCER_PASSWORD, ..._WORKER_PASSWORD and ..._MONITOR_PASSWORD; one that is not
+    there is made up, and shown on stderr. The lines hold only their hashes. The first switches off who has no name.
+    """
+    from producer.acl import Role, lines
+
+    passwords = {}
+    for role in Role:
+        name = f"MANYEYES_ACL_{role.upper()}_PASSWORD"
+        given = os.environ.get(name)
+        if given == "":
+            raise UsageError(f"{name} is empty; give it a password, or unset it to have one made up")
+        if given is None:
+            given = secrets.token_hex(16)
+            _say(f"{name}={given}")
+        passwords[role] = given
+    print("\n".join(lines(passwords, database)))
 
 
 def note_of_idle_hub() -> None:
