@@ -71,12 +71,13 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
     Role.PRODUCER: (
         Grant("info"),
         # The ledger, by its scripts and around them.
-        Grant("evalsha", "lease:* run:* open:* shard:*"),
+        Grant("evalsha", "lease:* run:* open:* shard:* done:*"),
         Grant("get set del", "lease:*"),
         Grant("hget hmget hexists hset hsetnx persist expire", "run:*"),
         Grant("zrange zadd zrem", "open:*"),
         Grant("exists hget hmget hexists hset hdel hincrby del", "shard:*"),
-        Grant("blpop lpop del", "done:*"),
+        # An item that nobody can look at gets its row from the owner, committed as any other.
+        Grant("blpop lpop rpush del", "done:*"),
         # What else owners say, and to one another.
         Grant("zadd zrem zremrangebyscore zrange expire", "sharing:* runs"),
         Grant("get mget set", "figures:*"),
