@@ -111,7 +111,6 @@ NOBODYS = (
     ("CONFIG", "GET", "*"),
     ("CONFIG", "SET", "maxmemory", "1"),
     ("KEYS", "*"),
-    ("SCAN", "0"),
     ("ACL", "LIST"),
     ("ACL", "SETUSER", "me"),
     ("CLIENT", "LIST"),
@@ -154,6 +153,7 @@ OTHERS = {
         ("ZADD", f"{PREFIX}sharing:{QUEUE}", "1", "x"),
         ("DEL", QUEUE_KEY),
         ("INFO",),
+        ("SCAN", "0"),
         ("PUBLISH", CONTROL, "x"),
         ("PSUBSCRIBE", EVENTS),
         ("DEL", f"{PREFIX}_kombu.binding.{QUEUE}"),
@@ -161,6 +161,7 @@ OTHERS = {
     Role.MONITOR: (
         ("HSET", RUN_KEY, "state", "done"),
         ("HGET", RUN_KEY, "spec"),
+        ("SCAN", "0"),
         ("GET", LEASE_KEY),
         ("HGET", SHARD_KEY, "items"),
         ("HSET", SHARD_KEY, "result", "x"),
