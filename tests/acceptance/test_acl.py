@@ -91,9 +91,12 @@ def test_everybody_does_their_work_and_is_refused_nothing(tmp_path: Path) -> Non
                 assert len(seen["active_queues"]) == 2, "Flower has asked, and heard the answer"
                 assert "SUCCESS" in asked(f"{dashboard}/api/tasks"), "Flower hears events"
                 asked(f"{dashboard}/broker")
+                health = start("worker", "health", cwd=tmp_path, MANYEYES_BROKER_URL=server.url(Role.WORKER))
+                assert finish(health).code == 0
                 for role in (Role.PRODUCER, Role.MONITOR):
                     assert "poisonable-" in scene.producer("workers", role=role).out
                 run = scene.slow_submission()
+                assert server.admin(server.port).exists("manyeyes:unacked"), "kept until it is acknowledged"
                 assert scene.producer("pause").code == scene.producer("unpause").code == 0
                 scene.await_work()
                 # The worker ends in the middle of a run, and hands its shards and messages back.

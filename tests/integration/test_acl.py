@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
 from redis.exceptions import NoPermissionError
 
 from common import presence
@@ -24,6 +25,7 @@ from common.presence import Beat, WorkerBeat
 from producer import acl, valkey
 from producer.acl import Role
 from producer.share import Share
+from producer.unrest import Unrest
 from tests.guarded import Guarded, guarded, password_of, servers
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
@@ -268,3 +270,12 @@ def test_whoever_listens_sweeps_away_the_bindings_of_those_who_have_gone(fresh: 
         connection.default_channel.sweep_bindings()
     assert not admin.exists(f"{PREFIX}_kombu.binding.reply.celery.pidbox", f"{PREFIX}_kombu.binding_deadlines")
     assert fresh.refused() == []
+
+
+def test_an_owner_that_is_refused_something_does_not_wait_for_it(fresh: Guarded) -> None:
+    sender = celery_app(fresh.url(Role.MONITOR))
+    with pytest.raises(OperationalError, match="o permissions") as refused:
+        sender.send_task("manyeyes.detect", queue=QUEUE)
+    sender.close()
+    with pytest.raises(OperationalError):
+        Unrest().outwait(refused.value)
