@@ -1,9 +1,10 @@
-"""`producer up | down | url | workers`: options in, one call, lines for people or one JSON object out."""
+"""`producer up | down | url | acl | workers`: options in, one call, lines for people or one JSON object out."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 
 from common.errors import UsageError
+from producer.acl import Role
 from producer.hub.folder import HubFolder
 
 commands = typer.Typer()
@@ -150,12 +152,20 @@ def down(state: State = None) -> None:
     print(words.farewell(lifecycle.down(folder, _say), folder))
 
 
-@commands.command(epilog="Example:  export MANYEYES_BROKER_URL=$(producer url)")
-def url(state: State = None) -> None:
-    """Print the running hub's broker URL, which holds its password: for MANYEYES_BROKER_URL, or a file for --join."""
+URL_EXAMPLES = "\n\n".join(
+    ("Examples:", "export MANYEYES_BROKER_URL=$(producer url)", "producer url worker > hub.url     (for --join)")
+)
+
+
+@commands.command(epilog=URL_EXAMPLES)
+def url(
+    role: Annotated[Role, typer.Argument(help="Whose: each has a user and a password of its own.")] = Role.PRODUCER,
+    state: State = None,
+) -> None:
+    """Print the running hub's broker URL, password included: for MANYEYES_BROKER_URL, or a file for --join."""
     from producer.hub.lifecycle import running_settings
 
-    print(running_settings(_folder(state)).url)
+    print(running_settings(_folder(state)).url(role))
 
 
 @commands.command(epilog="Example:  producer workers --json")
@@ -184,6 +194,45 @@ def workers(
         show.stdout().print(listing.table(found))
     else:
         _say(f"no worker is on {redact(broker)}; start one:  MANYEYES_BROKER_URL={redact(broker)} worker start")
+
+
+ACL_EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer acl > users.acl     (then, in redis.conf:  aclfile /etc/redis/users.acl)",
+        "producer acl | grep manyeyes- | sed 's/^user/ACL SETUSER/' | redis-cli     (a server that runs)",
+        "producer acl > users.acl 2> passwords.env     (what was made up, as lines of a .env file)",
+    )
+)
+
+
+@commands.command(epilog=ACL_EXAMPLES)
+def acl(
+    database: Annotated[
+        int,
+        typer.Option(
+            "--db", envvar="MANYEYES_ACL_DB", min=0, help="The number at the end of the broker's URL: events name it."
+        ),
+    ] = 0,
+) -> None:
+    """Print an ACL file for a Redis (from 7.0) or Valkey of your own: users for producers, workers and monitors.
+
+    Passwords are those of MANYEYES_ACL_PRODUCER_PASSWORD, ..._WORKER_PASSWORD and ..._MONITOR_PASSWORD; one that is not
+    there is made up, and shown on stderr. The lines hold only their hashes. The first switches off who has no name.
+    """
+    from producer.acl import lines
+
+    passwords: dict[str, str] = {}
+    for role in Role:
+        name = f"MANYEYES_ACL_{role.upper()}_PASSWORD"
+        given = os.environ.get(name)
+        if given == "":
+            raise UsageError(f"{name} is empty; give it a password, or unset it to have one made up")
+        if given is None:
+            given = secrets.token_hex(16)
+            _say(f"{name}={given}")
+        passwords[role] = given
+    print("\n".join(lines(passwords, database)))
 
 
 def note_of_idle_hub() -> None:

@@ -245,12 +245,12 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OperationalError) as error:
-        what = "refuses" if isinstance(error, redis.ResponseError) else "is lost"
-        begun = (rundir.path / "run.json").exists()
-        remedy = (
-            f"what is done is kept; when that is mended:  {rundir.command('resume')}" if begun else "is it running?"
-        )
-        raise BrokerError(f"the broker {what}: {error}; {remedy}") from error
+        what = "refuses" if isinstance(error.__cause__ or error, redis.ResponseError) else "is lost"
+        if (rundir.path / "run.json").exists():
+            remedy = f"; what is done is kept; when that is mended:  {rundir.command('resume')}"
+        else:
+            remedy = "; is it running?" if what == "is lost" else ""
+        raise BrokerError(f"the broker {what}: {error}{remedy}") from error
 
 
 @contextmanager

@@ -18,13 +18,14 @@ from typing import Any, cast
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import redis
 from billiard.process import current_process
 from celery import Celery, signals
 from celery.utils.log import get_multiprocessing_logger
 from celery.worker.control import inspect_command
 from kombu import Queue
 
-from common import logs
+from common import logs, presence
 from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
@@ -165,6 +166,7 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
     except ManyeyesError as error:
         logs.last_words(str(error), form)
         sys.exit(error.exit_code)
+    app.conf.broker_transport_options["ack_emulation"] = True
     app.conf.task_queues = [Queue(name, routing_key=name) for name in (task_queue(info.queue) for info in _checked)]
     for info in _checked:
         speed = f"{info.ms_per_image:.1f} ms an image"
@@ -176,7 +178,11 @@ def _await_broker(url: str) -> None:
     deadline = time.monotonic() + BROKER_START_S
     while True:
         try:
-            return connect(url).close()
+            with connect(url) as client:
+                # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
+                return presence.worker_leave(client, _node)
+        except redis.exceptions.NoPermissionError as error:
+            raise UsageError(f"the broker refuses this worker: {error}") from None
         except BrokerError:
             if time.monotonic() >= deadline:
                 raise

@@ -17,14 +17,15 @@ from common import presence
 from common.broker import client
 from common.cargo import PORT_KEY
 from common.errors import ManyeyesError, UsageError
-from producer import valkey
+from producer import acl, valkey
+from producer.acl import Role
 from producer.children import isolated
 from producer.hub import addresses
 from producer.hub.certificates import Certificates
 from producer.hub.folder import HubFolder, HubState, Status
 from producer.hub.front import FrontPlan, Gate
 from producer.hub.keeper import BROKER, FRONT, PartPlan, Plan
-from producer.hub.settings import HubSettings, Wish
+from producer.hub.settings import DASHBOARD, HubSettings, Wish
 from producer.lastwords import Log
 
 CARGO, WORKER, FLOWER, MONITOR = "cargo", "worker", "flower", "monitor"
@@ -60,7 +61,7 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
     with folder.exclusive():
         if folder.running() and (status := folder.status()) and status.state != HubState.ENDING:
             settings = running_settings(folder)
-            with client(settings.local_url) as broker:
+            with client(settings.local_url(Role.PRODUCER)) as broker:
                 broker.set(PORT_KEY, settings.cargo_port)
             return Hub(folder, settings, status, True, HubSettings.of(wish, folder.read()) == settings)
         _await_end(folder)
@@ -91,6 +92,10 @@ def running_settings(folder: HubFolder) -> HubSettings:
     if data is None or not folder.running():
         raise ManyeyesError(
             f"no hub runs in {folder.path}; start one:  producer up --state {shlex.quote(str(folder.path))}"
+        )
+    if "passwords" not in data:
+        raise ManyeyesError(
+            f"the hub in {folder.path} runs as an earlier version started it: `down`, then `up`, renew it"
         )
     return HubSettings(**data)
 
@@ -138,11 +143,11 @@ def _start_keeper(folder: HubFolder, settings: HubSettings) -> subprocess.Popen[
 def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     """Passwords travel in the environment and through pipes: `ps` shows arguments."""
     python = sys.executable
-    environment = {"MANYEYES_BROKER_URL": settings.local_url}
+    users = acl.lines(settings.passwords)
     host, port, cargo_port = settings.inner
-    durable = valkey.durable(host, port, settings.password, folder.data)
+    durable = valkey.durable(host, port, users, folder.data)
     # In the broker's file would be every image that was ever shipped.
-    volatile = valkey.volatile(host, cargo_port, settings.password, folder.data)
+    volatile = valkey.volatile(host, cargo_port, users, folder.data)
     parts = [
         PartPlan(BROKER, (), {}, patience_s=30.0, configuration=durable.decode()),
         PartPlan(CARGO, (), {}, patience_s=5.0, configuration=volatile.decode()),
@@ -151,13 +156,14 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
         parts.append(_front(settings, Certificates(folder.tls)))
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
-        of_worker = {**environment, "MANYEYES_ROOTS": settings.roots}
+        of_worker = {"MANYEYES_BROKER_URL": settings.local_url(Role.WORKER), "MANYEYES_ROOTS": settings.roots}
         parts.append(PartPlan(WORKER, command, of_worker, patience_s=30.0))
     if settings.flower:
         of_flower = {
+            "MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR),
             "FLOWER_ADDRESS": settings.host,
             "FLOWER_PORT": str(settings.flower_port),
-            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settings.password}",
+            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settings.passwords[DASHBOARD]}",
             "FLOWER_DB": str(folder.flower / "tasks"),
         }
         if settings.tls:
@@ -167,17 +173,19 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
                 "FLOWER_KEYFILE": str(certificates.key),
             }
         command = (python, "-m", "celery", "-A", "worker.app", "flower")
-        parts.append(PartPlan(FLOWER, command, {**environment, **of_flower}, patience_s=5.0))
+        parts.append(PartPlan(FLOWER, command, of_flower, patience_s=5.0))
     if settings.monitor:
         listen = f"{addresses.in_url(settings.host)}:{settings.monitor_port}"
         command = (python, "-m", "producer.cli", "monitor", "--listen", listen)
-        parts.append(PartPlan(MONITOR, command, environment, patience_s=5.0))
+        of_monitor = {"MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR)}
+        parts.append(PartPlan(MONITOR, command, of_monitor, patience_s=5.0))
     return Plan(
         folder=str(folder.path),
         server=str(valkey.server_path()),
         host=addresses.local_host(host),
         port=port,
-        password=settings.password,
+        user=Role.MONITOR.user,
+        password=settings.passwords[Role.MONITOR],
         parts=tuple(parts),
     )
 
@@ -193,7 +201,7 @@ def _await_ready(
     folder: HubFolder, settings: HubSettings, keeper: subprocess.Popen[bytes], logs: dict[str, Log]
 ) -> Status:
     deadline = time.monotonic() + _START_S
-    broker = client(settings.local_url)
+    broker = client(settings.local_url(Role.PRODUCER))
     while True:
         if keeper.poll() is not None:
             raise ManyeyesError(f"the hub's keeper has ended: {_words(logs['keeper'])}")
