@@ -24,7 +24,7 @@ Command = tuple[Any, ...]
 WRONG: tuple[Any, ...] = (None, True, -1, 0, 2**31, 2**63, 10**400, -(10**30), 1.5, float("nan"), float("inf"), "")
 WRONG += ("\x00", "\x1b[2J", "x" * 5000, "\ud800", "../../etc/passwd", [], {}, [[]], {"a": None}, [None] * 500)
 #: Bytes that a compressed message becomes.
-_BOMB = 40 << 20
+_BOMB = 20 << 20
 
 
 @dataclass(frozen=True, slots=True)
