@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from itertools import accumulate
 
 from prometheus_client.core import (
@@ -113,7 +114,7 @@ def of_reading(reading: Reading) -> Iterator[Metric]:
         "manyeyes_messages_refused",
         "Messages that workers have refused, by the reason.",
         ("reason",),
-        {(reason,): count for reason, count in _bounded(reading.refused).items()},
+        {(reason,): count for reason, count in _bounded(dict(sorted(reading.refused.items()))).items()},
     )
     yield from _of_workers(reading)
     yield from _of_runs(reading.runs, reading.now)
@@ -204,15 +205,15 @@ def _family(kind: Kind, name: str, text: str, labels: Sequence[str], values: Map
     return family
 
 
-def _from_zero(known: type[ItemCode] | type[Why], counted: Mapping[str, int]) -> dict[str, int]:
+def _from_zero(known: type[StrEnum], counted: Mapping[str, int]) -> dict[str, int]:
     """A series that begins with its first failure hides it: Prometheus counts what a series has grown by."""
-    return {**dict.fromkeys(map(str, known), 0), **counted}
+    return {**dict.fromkeys(map(str, known), 0), **dict(sorted(counted.items()))}
 
 
 def _bounded(refused: Mapping[str, int]) -> dict[str, int]:
-    """Whoever may count may count anything: no more series than a person reads."""
+    """The first of them by their names. Whoever may count may count anything: no more series than a person reads."""
     shown: Counter[str] = Counter()
-    for reason, count in sorted(refused.items()):
+    for reason, count in refused.items():
         own = _REASON.fullmatch(reason) and len(shown) < _MOST_REASONS
         shown[reason if own else _OTHER] += count
     return dict(shown)

@@ -81,6 +81,11 @@ class Server(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         return f"http://{in_url(str(host))}:{port}/metrics"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever asked has gone: a scrape was given up. All else is a defect of ours."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            log.exception("a scrape failed")
+
     def serve(self) -> None:
         """Returns when told to end by TERM; KeyboardInterrupt passes through."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

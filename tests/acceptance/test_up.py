@@ -23,6 +23,7 @@ from common.broker import connect
 from producer.hub.folder import Part, Status
 from tests.acceptance.commands import finish, marked, start
 from tests.acceptance.hubs import ON_FREE_PORTS, TestHub
+from tests.acceptance.metrics import Metrics
 from tests.waiting import wait_until
 
 #: Enough work for hog that a kill finds the run in its middle.
@@ -39,7 +40,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
         image = cv2.resize(random.integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
         (hub.cwd / "photos" / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
     try:
-        hub.up(*ON_FREE_PORTS, "--detector", "hog", "--concurrency", 1)
+        hub.up(*ON_FREE_PORTS, "--monitor", "--monitor-port", 0, "--detector", "hog", "--concurrency", 1)
         yield hub
     finally:
         hub.producer("down")
@@ -65,6 +66,13 @@ def test_one_command_brings_broker_dashboard_and_workers(hub: TestHub) -> None:
     said = finish(hub.submission("--limit", 5))
     assert said.code == 0 and said.json["ok"] == 5, said.err
     assert hub.producer("url").out.strip() == hub.url
+
+
+def test_prometheus_finds_metrics_at_the_address_that_up_shows(hub: TestHub) -> None:
+    [line] = [line for line in hub.lines.splitlines() if line.startswith("for Prometheus")]
+    seen = Metrics(line.split()[-1]).scrape()
+    assert seen.one("manyeyes_broker_up") == seen.one("manyeyes_processes") == 1
+    assert hub.password not in seen.text
 
 
 def asked_flower(hub: TestHub, password: str) -> int:

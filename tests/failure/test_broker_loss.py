@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from common import presence
+from producer import figures
 from tests.acceptance.commands import finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.waiting import wait_until
@@ -58,8 +59,10 @@ def test_cancel_without_an_owner_frees_workers_and_broker(
     assert said.code == 0 and "cancelled" in said.out, said.err
     left = {key.decode() for key in client.scan_iter("manyeyes:*")}
     run = only_run(tmp_path).name
-    assert {key for key in left if run in key} == {f"manyeyes:run:{run}"}
-    assert client.ttl(f"manyeyes:run:{run}") > 0
+    assert {key for key in left if run in key} == {f"manyeyes:run:{run}", f"manyeyes:figures:{run}"}
+    assert client.ttl(f"manyeyes:run:{run}") > 0 < client.ttl(f"manyeyes:figures:{run}")
+    last = figures.read(client, run)
+    assert last is not None and last.progress.state == "cancelled"
     assert json.loads(producer("status", "--json", cwd=tmp_path).out)["state"] == "cancelled"
 
 

@@ -8,40 +8,19 @@ from dataclasses import asdict
 import pytest
 import redis
 
+from common import presence
 from common.errors import ItemCode
-from common.ledger import RunState
+from common.ledger import Ledger, RunState
 from common.limits import FINISHED_LIFE_S
 from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult
+from common.presence import Beat
 from producer import figures
 from producer.collect import Tally
-from producer.figures import RUNS_KEY, SILENT_S, Figures, figures_key
+from producer.figures import RUNS_KEY, SILENT_S, figures_key
 from producer.itemset import ItemSet
-from producer.progress import Progress
-from producer.stages import BOUNDS_S, StageSeconds
-
-NOW = 1_800_000_000.0
-
-
-def said(run: str, said: float = NOW, state: RunState = RunState.RUNNING) -> Figures:
-    stages = StageSeconds()
-    stages.add([ItemRecord(timing=ItemTiming(0.0, 0.0005, 0.002, 0.003, 0.2, 1e9))])
-    progress = Progress(run, state, None, 7, 2, 30, 3.5, None, 2, 4, 5, 60.0, said, stored=6, sent_again=1)
-    return Figures(
-        progress=progress,
-        name="street",
-        detector="hog",
-        queue="hog-1234",
-        priority=3,
-        host="here",
-        failed_by={"empty": 2},
-        attempts=9,
-        sent_again_by={"lost": 1},
-        splits=1,
-        oldest_open_s=1.5,
-        stages=stages.histograms(),
-        last_progress=said - 2,
-        said=said,
-    )
+from producer.monitor.reading import ENDED_SHOWN_S, MOST_RUNS, SHOWN_S, read
+from producer.stages import BOUNDS_S
+from tests.owners import NOW, said
 
 
 def test_what_was_written_is_read_and_the_last_word_comes_first(client: redis.Redis) -> None:
@@ -114,3 +93,30 @@ def test_a_tally_counts_stages_and_codes_of_what_is_done_with() -> None:
     assert stages["fetch"].counts[0] == 1 and stages["decode"].counts[:2] == (1, 1)
     assert stages["infer"].counts[-1] == 1 and stages["infer"].sum_s == 2 * BOUNDS_S[-1]
     assert stages["fetch"].sum_s == BOUNDS_S[0] + 5.0
+
+
+def test_a_queue_that_there_cannot_be_hides_nothing_from_the_monitor(client: redis.Redis) -> None:
+    figures.write(client, said("a"))
+    client.rpush("manyeyes:hog-1234", "one", "two")
+    forged = Beat("w/1", "w", "here", 1, ("runs", "hog-1234"))
+    client.set(presence.process_key("w/1"), json.dumps(asdict(forged)), ex=60)
+    client.zadd(presence.PROCESSES_KEY, {"w/1": NOW, "gone/1": NOW})
+    reading = read(client)
+    assert reading.waiting == {"hog-1234": 2} and len(reading.processes) == 1
+    # It only looks.
+    assert client.zcard(presence.PROCESSES_KEY) == 2
+
+
+def test_runs_drop_out_of_the_metrics(client: redis.Redis) -> None:
+    now = Ledger(client, "a").now()
+    for run, ago, state in (
+        ("ended", ENDED_SHOWN_S - 60, RunState.DONE),
+        ("ended long ago", ENDED_SHOWN_S + 60, RunState.DONE),
+        ("left", ENDED_SHOWN_S + 60, RunState.RUNNING),
+        ("left for good", SHOWN_S + 60, RunState.RUNNING),
+    ):
+        figures.write(client, said(run, now - ago, state))
+    assert [run.run for run in read(client).runs] == ["ended", "left"]
+    for number in range(MOST_RUNS + 1):
+        figures.write(client, said(f"going {number}", now))
+    assert len(read(client).runs) == MOST_RUNS
