@@ -186,9 +186,9 @@ def more_cpu(unobserved: Ran, observed: Ran) -> float:
 
 
 def _table(runs: dict[str, list[Ran]]) -> Table:
-    table = Table(title="medians (least to most)")
+    table = Table(title="medians (least to most); right of the events, seconds of CPU")
     names = {name: None for ran in runs.values() for one in ran for name in one.cpu_s}
-    for column in ("", "images/s", "events of tasks", *(f"{name} s CPU" for name in names)):
+    for column in ("", "images/s", "events of tasks", *names):
         table.add_column(column, justify="right" if column else "left")
     for way, ran in runs.items():
         table.add_row(
@@ -245,7 +245,7 @@ def observing(
     console.print(f"{facts.sentence()}, load {facts.load}")
     console.print(_table(runs))
     console.print(f"observing costs, pair by pair: {clusters.spread(costs)} % of the images/s")
-    console.print(f"and takes {clusters.spread(more)} % of the detector's CPU time more, busy machine or not")
+    console.print(f"and takes {clusters.spread(more)} % of the detector's CPU time more")
 
 
 if __name__ == "__main__":
