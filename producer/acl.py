@@ -40,12 +40,11 @@ class Grant:
         return f"({' '.join([*commands, *keys, *(['resetchannels'] if channels else []), *channels])})"
 
 
-#: A detector's queue: its name and eight digits. kombu has a list for each of four priorities: `SEP3`, `SEP6`, `SEP9`.
-_DIGITS = "[0-9a-f]" * 8
-QUEUES = f"*-{_DIGITS} *-{_DIGITS}??[369]"
+#: Of detectors, whatever the protocol: see common.messages.task_queue. kombu has a list for each of four priorities.
+QUEUES = "queue.*"
 #: Where kombu keeps which queue hears of which exchange: of events and remote control; and of detectors' queues.
 _TALK = "_kombu.binding*.celeryev _kombu.binding*.celery.pidbox _kombu.binding_deadlines"
-_ROUTES = f"_kombu.binding*-{_DIGITS} _kombu.binding*.celery"
+_ROUTES = f"_kombu.binding*.{QUEUES} _kombu.binding*.celery"
 #: Answers to remote control: a list for each who asks.
 _REPLIES = "*.reply.celery.pidbox*"
 

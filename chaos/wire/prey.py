@@ -10,7 +10,7 @@ import redis
 
 from common.broker import PREFIX, celery_app
 from common.ledger import Ledger
-from common.messages import DETECT_TASK, ShardId, ShardMessage
+from common.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
 from common.spec import Spec
 
 #: Seconds in which one's own command comes back.
@@ -40,7 +40,7 @@ class Prey:
 
     @property
     def list_key(self) -> str:
-        return f"{PREFIX}{self.queue}"
+        return f"{PREFIX}{task_queue(self.queue)}"
 
 
 def tasks(client: redis.Redis, url: str, run: str, spec: Spec) -> tuple[bytes, ...]:

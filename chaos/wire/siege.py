@@ -80,7 +80,7 @@ class Outcome:
 def _real(raw: bytes, prey: Prey) -> bool:
     """Of the run beside, and not one of our own mutants that nobody would take."""
     try:
-        return prey.beside.encode() in raw and bool(gate.task(raw, prey.queue))
+        return prey.beside.encode() in raw and bool(gate.task(raw, task_queue(prey.queue)))
     except Refused:
         return False
 

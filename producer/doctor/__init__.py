@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import redis
+
 from common.broker import celery_app, connect
 from common.errors import BrokerError, UsageError
 from common.secrecy import redact
 from producer.crew import Connection
 from producer.doctor import broker, machine, runs, workers
-from producer.doctor.finding import Finding, failed, note
+from producer.doctor.finding import Finding, failed, note, warning
 from producer.hub.folder import HubFolder
 from producer.hub.words import default_folder
 
@@ -35,6 +37,13 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
         yield failed("broker", str(error), "nothing else of the cluster can be looked at")
         return
     with client, celery_app(broker_url) as app:
-        yield from broker.findings(client, broker_url, redact(broker_url))
-        yield from workers.findings(Connection(client, app), dataset)
-        yield from runs.findings(client)
+        yield from _as_far_as_allowed("broker", broker.findings(client, broker_url, redact(broker_url)))
+        yield from _as_far_as_allowed("workers", workers.findings(Connection(client, app), dataset))
+        yield from _as_far_as_allowed("runs", runs.findings(client))
+
+
+def _as_far_as_allowed(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except redis.RedisError as error:
+        yield warning(part, f"not looked at further: {error}", "log in as a producer: of a hub, `producer url`")

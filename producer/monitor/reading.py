@@ -11,6 +11,7 @@ import redis
 from common import presence
 from common.broker import PREFIX
 from common.ledger import RunState
+from common.messages import task_queue
 from common.presence import Beat, WorkerBeat
 from common.refused import REFUSED_KEY
 from producer import figures
@@ -75,6 +76,6 @@ def _waiting(client: redis.Redis, queues: list[str]) -> dict[str, int]:
     """
     pipe = client.pipeline(transaction=False)
     for queue in queues:
-        pipe.llen(f"{PREFIX}{queue}")
+        pipe.llen(f"{PREFIX}{task_queue(queue)}")
     answers = pipe.execute(raise_on_error=False)
     return {queue: length for queue, length in zip(queues, answers, strict=True) if isinstance(length, int)}

@@ -24,7 +24,7 @@ from chaos.wire.shots import Witness
 from common import presence
 from common.broker import celery_app, connect
 from common.ledger import Ledger, run_key, shard_key
-from common.messages import DETECT_TASK, ShardId, ShardMessage
+from common.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
 from common.presence import PROCESSES_KEY, WORKERS_KEY, Beat, process_key, worker_key
 from common.refused import REFUSED_KEY
 from common.spec import Spec
@@ -50,7 +50,7 @@ class Besieged:
         self.channel, self.ping = prey.command(client, url)
 
     def push(self, *raws: bytes) -> None:
-        self.client.lpush(f"manyeyes:{self.queue}", *raws)
+        self.client.lpush(f"manyeyes:{task_queue(self.queue)}", *raws)
 
     def refused(self) -> dict[str, int]:
         found = cast("dict[bytes, bytes]", self.client.hgetall(REFUSED_KEY))
@@ -61,7 +61,9 @@ class Besieged:
 
     def unharmed(self) -> bool:
         """The same processes, none of them bloated, and nothing left that would come again."""
-        nothing_waits = not self.client.llen(f"manyeyes:{self.queue}") and not self.client.hlen("manyeyes:unacked")
+        nothing_waits = not self.client.llen(f"manyeyes:{task_queue(self.queue)}") and not self.client.hlen(
+            "manyeyes:unacked"
+        )
         here = psutil.Process(self.process.pid)
         pids = [child.pid for child in here.children()]
         return nothing_waits and pids == [self.beat.pid] and peak(here) < BOUND and self.process.poll() is None

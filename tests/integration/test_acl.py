@@ -20,7 +20,7 @@ from common.broker import PREFIX, celery_app
 from common.cargo import PORT_KEY, Cargo, server_of
 from common.detector_info import DetectorInfo
 from common.ledger import Fate, Ledger, RunState
-from common.messages import ShardId, ShardMessage
+from common.messages import ShardId, ShardMessage, task_queue
 from common.presence import Beat, WorkerBeat
 from producer import acl, valkey
 from producer.acl import Role
@@ -128,7 +128,8 @@ NOBODYS = (
     ("SET", "elsewhere", "1"),
 )
 RUN_KEY, SHARD_KEY, LEASE_KEY = f"{PREFIX}run:{RUN}", f"{PREFIX}shard:{RUN}:{PAIR}", f"{PREFIX}lease:{RUN}"
-QUEUE_KEY, CONTROL, EVENTS = PREFIX + QUEUE, f"{PREFIX}/0.celery.pidbox", f"{PREFIX}/0.celeryev/*"
+TASKS = task_queue(QUEUE)
+QUEUE_KEY, CONTROL, EVENTS = PREFIX + TASKS, f"{PREFIX}/0.celery.pidbox", f"{PREFIX}/0.celeryev/*"
 #: What belongs to others.
 OTHERS = {
     Role.PRODUCER: (
@@ -158,7 +159,7 @@ OTHERS = {
         ("SCAN", "0"),
         ("PUBLISH", CONTROL, "x"),
         ("PSUBSCRIBE", EVENTS),
-        ("DEL", f"{PREFIX}_kombu.binding.{QUEUE}"),
+        ("DEL", f"{PREFIX}_kombu.binding.{TASKS}"),
     ),
     Role.MONITOR: (
         ("HSET", RUN_KEY, "state", "done"),
@@ -175,7 +176,7 @@ OTHERS = {
         ("HGETALL", f"{PREFIX}unacked"),
         ("SET", f"{PREFIX}process:w/1", "x"),
         ("PUBLISH", f"{PREFIX}/0.celeryev/worker.heartbeat", "x"),
-        ("SADD", f"{PREFIX}_kombu.binding.{QUEUE}", "x"),
+        ("SADD", f"{PREFIX}_kombu.binding.{TASKS}", "x"),
     ),
 }
 
@@ -241,11 +242,11 @@ def test_a_server_that_runs_takes_the_lines_too(fresh: Guarded) -> None:
 
 def test_a_dead_workers_message_is_given_back_by_another(fresh: Guarded) -> None:
     """What kombu does for us: after the visibility timeout whoever comes first restores what nobody acknowledged."""
-    queue = Queue(QUEUE, Exchange("celery"), routing_key=QUEUE)
+    queue = Queue(TASKS, Exchange("celery"), routing_key=TASKS)
     sender, taker = (celery_app(fresh.url(role)) for role in (Role.PRODUCER, Role.WORKER))
     taker.conf.broker_transport_options["ack_emulation"] = True
     with sender.connection_for_write() as connection, connection.Producer() as messages:
-        messages.publish({"v": 1}, routing_key=QUEUE, exchange=queue.exchange, declare=[queue])
+        messages.publish({"v": 1}, routing_key=TASKS, exchange=queue.exchange, declare=[queue])
     with taker.connection_for_read() as connection:
         taken: list[object] = []
         with connection.Consumer(queue, on_message=taken.append) as consumer:
@@ -275,7 +276,7 @@ def test_whoever_listens_sweeps_away_the_bindings_of_those_who_have_gone(fresh: 
 def test_an_owner_that_is_refused_something_does_not_wait_for_it(fresh: Guarded) -> None:
     sender = celery_app(fresh.url(Role.MONITOR))
     with pytest.raises(OperationalError, match="o permissions") as refused:
-        sender.send_task("manyeyes.detect", queue=QUEUE)
+        sender.send_task("manyeyes.detect", queue=TASKS)
     sender.close()
     with pytest.raises(OperationalError):
         Unrest().outwait(refused.value)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import redis
 
-from common.errors import ItemCode
+from common.errors import ItemCode, ManyeyesError
 from common.ledger import Ledger, shard_key
 from common.limits import MAX_RESULT_BYTES
 from common.messages import DETECTION_DTYPE, ItemRecord, ShardId, ShardResult
@@ -100,3 +100,27 @@ def test_a_result_that_is_too_large_is_not_taken_into_memory(client: redis.Redis
     client.hset(shard_key("run", TWO), "result", b"good")
     assert ledger.results([ONE, TWO, ShardId(0, 9, 1)]) == [b"", b"good", None]
     client.flushall()
+
+
+@pytest.mark.parametrize(("there", "ships"), [(True, True), (True, False), (False, True)])
+def test_one_image_that_a_worker_may_not_read_is_enough(
+    there: bool, ships: bool, client: redis.Redis, tmp_path: Path
+) -> None:
+    """The others' files are not looked at: those were read."""
+    if there:
+        (tmp_path / "2").write_bytes(b"an image")
+    shard, ledger = ShardId(0, 0, 3), Ledger(client, "run")
+    token = ledger.lease(None)
+    ledger.open(token, shard, b"")
+    records = (ItemRecord(width=1, height=1), ItemRecord(width=1, height=1), ItemRecord(error_code=ItemCode.FORBIDDEN))
+    ledger.commit(shard, ShardResult(shard, 1, "w", 1, records, ShardResult.no_detections()).encode())
+    journal = Journal(tmp_path / "journal")
+    collector = Collector(ledger, token, journal, Tally(), lambda item: os.fsencode(tmp_path / str(item)))
+    collector.ship_instead = lambda worker: ships
+    if there and not ships:
+        with pytest.raises(ManyeyesError, match=r"worker w may not read .*/2; start it with `--root`"):
+            collector.collect([shard])
+    else:
+        collected, again = collector.collect([shard])
+        assert (len(collected), len(again)) == ((0, 1) if there else (1, 0))
+    journal.close()
