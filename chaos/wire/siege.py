@@ -27,6 +27,7 @@ from chaos.wire.prey import Prey
 from chaos.wire.shots import shot
 from common import presence
 from common.errors import ManyeyesError
+from common.messages import task_queue
 from common.refused import REFUSED_KEY, Refused
 from producer.rundir import RunDir
 from worker import gate

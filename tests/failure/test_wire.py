@@ -61,9 +61,8 @@ class Besieged:
 
     def unharmed(self) -> bool:
         """The same processes, none of them bloated, and nothing left that would come again."""
-        nothing_waits = not self.client.llen(f"manyeyes:{task_queue(self.queue)}") and not self.client.hlen(
-            "manyeyes:unacked"
-        )
+        waiting = self.client.llen(f"manyeyes:{task_queue(self.queue)}")
+        nothing_waits = not waiting and not self.client.hlen("manyeyes:unacked")
         here = psutil.Process(self.process.pid)
         pids = [child.pid for child in here.children()]
         return nothing_waits and pids == [self.beat.pid] and peak(here) < BOUND and self.process.poll() is None
