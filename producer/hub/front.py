@@ -50,7 +50,6 @@ class FrontPlan:
         data = json.loads(text)
         return cls(data["certificate"], data["key"], tuple(Gate(**gate) for gate in data["gates"]))
 
-
     def context(self) -> ssl.SSLContext:
         """Raises OSError for files that cannot be read, or are no pair."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
