@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ssl
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ _FILES = {"ssl_ca_certs": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key"}
 CA_DATA = "ssl_ca_data"
 _VERIFY = "ssl_cert_reqs"
 _VERIFIES = {"required": ssl.CERT_REQUIRED, "none": ssl.CERT_NONE}
+_CUT_OFF = f"broker URL: {CA_DATA} is cut off or damaged; copy the whole URL, in quotes"
 _KNOWN = (*_FILES, CA_DATA, _VERIFY)
 
 
@@ -73,8 +73,8 @@ def _verify(word: str) -> ssl.VerifyMode:
 def _pem(text: str) -> str:
     try:
         return ssl.DER_cert_to_PEM_cert(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
-    except binascii.Error:
-        raise UsageError(f"broker URL: {CA_DATA} is cut off or damaged; copy the whole URL, in quotes") from None
+    except ValueError:
+        raise UsageError(_CUT_OFF) from None
 
 
 def _check(found: dict[str, Any]) -> None:
@@ -88,7 +88,8 @@ def _check(found: dict[str, Any]) -> None:
         try:
             context.load_verify_locations(file, cadata=data)
         except ssl.SSLError:
-            raise UsageError(f"TLS: {file or CA_DATA} holds no certificate in PEM; name the CA's") from None
+            words = f"TLS: {file} holds no certificate in PEM; name the CA's" if file else _CUT_OFF
+            raise UsageError(words) from None
     certificate, key = found.get("ssl_certfile"), found.get("ssl_keyfile")
     if key and not certificate:
         raise UsageError(f"TLS: key {key} has no certificate beside it; give ssl_certfile or MANYEYES_TLS_CERT too")
