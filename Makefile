@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Images of CI often set it; every process of a run would then compile the checkout anew, a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench bench-peers chaos fuzz clean
+.PHONY: help setup demo test check bench bench-peers chaos fuzz compose-init clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,6 +58,14 @@ FUZZ_DATA ?= $(wildcard ../shared/data)
 
 fuzz: $(STAMP) ## 10,000 damaged images through a real run: a row each, no process lost
 	$(BIN)/python -m chaos.fuzz --count 10000 $(if $(FUZZ_DATA),--data $(FUZZ_DATA))
+
+#: Where `make compose-init` writes, and what of this machine the containers see: docs/containers.md.
+ENV_FILE ?= .env
+DATA ?= dataset
+RUNS ?= runs
+
+compose-init: ## .env with random passwords, for docker compose; DATA=your/images RUNS=where/results/go
+	@sh deploy/compose-init.sh '$(ENV_FILE)' '$(DATA)' '$(RUNS)'
 
 clean: ## what the targets above have made, but not your runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dataset demo-runs bench-results build *.egg-info
