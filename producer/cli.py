@@ -30,6 +30,7 @@ from producer.flags import (
     Publish,
     Run,
     ShipWindow,
+    Wait,
     Way,
 )
 from producer.share import priority_of
@@ -127,6 +128,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
     ] = "auto",
     broker: Broker = None,
+    wait: Wait = 0.0,
     detach: Annotated[
         bool, typer.Option("--detach", envvar="MANYEYES_DETACH", help="Go on in the background; print the run's id.")
     ] = False,
@@ -162,6 +164,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         max_failures=max_failures,
         priority=priority_of(priority),
         transport=Transport.parse(transport, ship_window),
+        wait_s=wait,
     )
     raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
 
@@ -184,6 +187,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
     ship_window: OtherShipWindow = None,
     output: Output = RUNS,
     broker: Broker = None,
+    wait: Wait = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
@@ -196,6 +200,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
         None if priority is None else priority_of(priority),
         transport,
         ship_window,
+        wait,
     )
     rundir = rundirs.find(output, run)
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))

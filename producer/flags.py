@@ -25,6 +25,15 @@ MaxFailures = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
+Wait = Annotated[
+    float,
+    typer.Option(
+        envvar="MANYEYES_WAIT",
+        metavar="SECONDS",
+        min=0,
+        help="With a broker: how long to wait for a worker that serves the detector.",
+    ),
+]
 Publish = Annotated[
     str | None,
     typer.Option(
