@@ -148,8 +148,16 @@ class Dispatcher:
             kwargs=message.to_kwargs(),
             queue=self._target.spec.queue,
             task_id=f"{run}/{shard}/{attempt}",
+            # What Flower shows, and Celery's own commands; workers read the keywords alone.
+            argsrepr=self._shown(shard, attempt),
         )
         self._note(shard)
+
+    def _shown(self, shard: ShardId, attempt: int) -> str:
+        """First what the task's id does not say: Flower cuts it after some 45 characters."""
+        images = "1 image" if shard.count == 1 else f"{shard.count} images"
+        again = f", attempt {attempt}" if attempt > 1 else ""
+        return f"{images}, {self._target.spec.detector}, run {self._target.ledger.run}, shard {shard}{again}"
 
     def split(self, parent: ShardId, parts: Sequence[ShardId]) -> bool:
         """The parts instead of `parent`; False where it is no longer open."""

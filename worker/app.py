@@ -29,11 +29,17 @@ from common.limits import BROKER_START_S
 from common.messages import DETECT_TASK, ShardMessage
 from common.settings import Settings
 from common.sight import SIGHT_COMMAND
+from worker import dashboard
 
 log = logging.getLogger("manyeyes.worker")
 
 settings = Settings()
 app: Celery = celery_app(settings.broker_url)
+if dashboard.asked_for():
+    if settings.broker_url is None:
+        print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    dashboard.prepare(settings.broker_url, settings.cache)
 
 #: Set in a pool process by `_load`. One per process, as Celery's own signals are.
 _process: Any = None
@@ -47,15 +53,18 @@ _ended_with: list[int] = []
 _node = ""
 
 
-@app.task(name=DETECT_TASK)
-def detect(**kwargs: Any) -> None:
-    """Look at one shard: a thin edge around PoolProcess.work."""
+# Refused, not retried: sending it again cannot make it right. Expected, to Celery: no traceback.
+@app.task(name=DETECT_TASK, throws=(ProtocolError,))
+def detect(**kwargs: Any) -> str:
+    """Look at one shard: a thin edge around PoolProcess.work. What became of it is for Flower; nobody stores it."""
     try:
         message = ShardMessage.from_kwargs(kwargs)
-        log.info("%s shard %s attempt %d: %s", message.run, message.shard, message.attempt, _process.work(message))
+        outcome: str = _process.work(message)
     except ProtocolError as error:
-        # Refused, not retried: sending it again cannot make it right.
         log.error("refused: %s", error)
+        raise
+    log.info("%s shard %s attempt %d: %s", message.run, message.shard, message.attempt, outcome)
+    return outcome
 
 
 @inspect_command(name=SIGHT_COMMAND, args=[("root", str), ("paths", list), ("cargo", str)])

@@ -31,6 +31,15 @@ from worker.sources import Shard, Sources
 
 log = logging.getLogger(__name__)
 
+#: Why a claim was not given, or a result was dropped, for people; else it is the run's state.
+_NOT_NEEDED = {
+    "closed": "nobody waits for it any more",
+    "committed": "another attempt was first",
+    "stale": "a later attempt was sent",
+    "claimed": "another process has it",
+    "spec": "its run has other options",
+}
+
 
 class Pulse(threading.Thread):
     """Once a second: heartbeat, progress and current item out, the run's state in."""
@@ -107,11 +116,11 @@ class PoolProcess:
         self.pulse.start()
 
     def work(self, message: ShardMessage) -> str:
-        """Claim, look at every item, commit. Returns what became of it, for the log."""
+        """Claim, look at every item, commit. Returns what became of it, for the log and Flower."""
         ledger = Ledger(self.client, message.run)
         claim = ledger.claim(message, self.name)
         if claim.items is None:
-            return f"not needed: {claim.status}"
+            return _not_needed(claim.status)
         begun, cpu = time.perf_counter(), time.process_time()
         spec = self._spec_of(ledger, message.spec_digest)
         paths = unpack_items(claim.items)
@@ -126,10 +135,14 @@ class PoolProcess:
             busy_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
             self._note_speed(Speed(spec.queue, round(busy_s * 1000 / len(paths), 3)))
             result = self._result(message, records, detections, busy_s, cpu_s)
-            return self._commit(ledger, message, result.encode())
+            if (status := self._commit(ledger, message, result.encode())) != "ok":
+                return _not_needed(status)
+            failed = sum(not record.ok for record in records)
+            return f"committed, {failed} failed" if failed else "committed"
         except pipeline.Interrupted as why:
             if self._slot.ending:
                 ledger.report(message.shard, message.attempt, self.name, Fate.HANDED_BACK)
+                return f"handed back: {why}"
             return f"given up: {why}"
         except NotLoaded as why:
             fate = Fate.CUT_OFF if isinstance(why, CutOff) else Fate.NOT_LOADED
@@ -225,6 +238,10 @@ class PoolProcess:
             max_pixels=spec.max_pixels,
             fetch=fetch,
         )
+
+
+def _not_needed(status: str) -> str:
+    return f"not needed: {_NOT_NEEDED.get(status, f'the run is {status}')}"
 
 
 def one_thread() -> None:

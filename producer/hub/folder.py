@@ -78,6 +78,11 @@ class HubFolder:
         return self.path / "logs"
 
     @property
+    def flower(self) -> Path:
+        """What it keeps is a pickle: who writes here makes it run what they like."""
+        return self.path / "flower"
+
+    @property
     def _settings(self) -> Path:
         return self.path / "hub.json"
 
@@ -101,6 +106,7 @@ class HubFolder:
             self._lock.touch(mode=0o600)
             self.data.mkdir(mode=0o700, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
+            self.flower.mkdir(mode=0o700, exist_ok=True)
             if not self._control.is_fifo():
                 os.mkfifo(self._control, 0o600)
         except OSError as error:

@@ -148,8 +148,7 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
             "FLOWER_ADDRESS": settings.host,
             "FLOWER_PORT": str(settings.flower_port),
             "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settings.password}",
-            # It keeps them in memory.
-            "FLOWER_MAX_TASKS": "10000",
+            "FLOWER_DB": str(folder.flower / "tasks"),
         }
         command = (python, "-m", "celery", "-A", "worker.app", "flower")
         parts.append(PartPlan(FLOWER, command, {**environment, **of_flower}, patience_s=5.0))

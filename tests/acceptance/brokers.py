@@ -9,14 +9,18 @@ from producer import valkey
 from tests.waiting import wait_until
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class Forgetful:
     """A broker on TCP without a file, as many users' own are: started again it knows nothing."""
 
     def __init__(self, folder: Path) -> None:
         self._log, self._folder = folder / "valkey.log", folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"redis://:secret@127.0.0.1:{self._port}/0"
         self._start()
 
