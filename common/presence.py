@@ -132,9 +132,9 @@ def worker_leave(client: redis.Redis, worker: str) -> None:
     client.zrem(WORKERS_KEY, worker)
 
 
-def live_workers(client: redis.Redis) -> list[WorkerBeat]:
+def live_workers(client: redis.Redis, strike: bool = True) -> list[WorkerBeat]:
     """All workers whose heartbeat lives, in the order of their names."""
-    return [_worker(json.loads(text)) for text in _living(client, WORKERS_KEY, worker_key)]
+    return [_worker(json.loads(text)) for text in _living(client, WORKERS_KEY, worker_key, strike)]
 
 
 def leave(client: redis.Redis, process: str) -> None:
@@ -143,19 +143,19 @@ def leave(client: redis.Redis, process: str) -> None:
     client.zrem(PROCESSES_KEY, process)
 
 
-def live_processes(client: redis.Redis) -> list[Beat]:
+def live_processes(client: redis.Redis, strike: bool = True) -> list[Beat]:
     """All processes whose heartbeat lives, of any protocol, in the order of their names."""
-    return [_process(json.loads(text)) for text in _living(client, PROCESSES_KEY, process_key)]
+    return [_process(json.loads(text)) for text in _living(client, PROCESSES_KEY, process_key, strike)]
 
 
-def _living(client: redis.Redis, register: str, key: Callable[[str], str]) -> list[bytes]:
-    """The heartbeats of those in a register; who has none is struck from it."""
+def _living(client: redis.Redis, register: str, key: Callable[[str], str], strike: bool) -> list[bytes]:
+    """The heartbeats of those in a register; who has none is struck from it, unless the reader may write nothing."""
     names = sorted(cast("list[bytes]", client.zrange(register, 0, -1)))
     if not names:
         return []
     texts = cast("list[bytes | None]", client.mget([key(name.decode()) for name in names]))
     gone = [name for name, text in zip(names, texts, strict=True) if text is None]
-    if gone:
+    if gone and strike:
         client.zrem(register, *gone)
     return [text for text in texts if text is not None]
 

@@ -8,6 +8,7 @@ from common.broker import connect
 from common.errors import FencedError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.limits import LEASE_LIFE_S
+from producer import figures
 from producer.aggregator import Outputs, assemble
 from producer.journal import Journal
 from producer.manifest import Manifest
@@ -79,6 +80,7 @@ def _tell_broker(rundir: RunDir, broker_url: str | None) -> str:
         while True:
             try:
                 ledger.close(ledger.lease(None, rundir.last_token() + 1), RunState.CANCELLED)
+                figures.end(client, rundir.run, RunState.CANCELLED, ledger.now())
                 return "; its workers are free"
             except FencedError:
                 if time.monotonic() >= deadline:

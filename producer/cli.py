@@ -16,7 +16,7 @@ from rich.console import Console
 from common import __version__
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
-from producer import hubcli, show
+from producer import hubcli, monitorcli, show
 from producer import rundir as rundirs
 from producer.flags import (
     AsJson,
@@ -37,6 +37,7 @@ from producer.share import priority_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 cli.add_typer(hubcli.commands)
+cli.add_typer(monitorcli.commands)
 
 RUNS = Path("runs")
 #: All of a run's words but its result go here, so that stdout can be piped.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from common.ledger import Ledger, OpenShard
 from common.messages import ShardId, ShardResult
 from producer.itemset import ItemSet
 from producer.journal import Journal
+from producer.stages import StageSeconds
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +51,20 @@ class Tally:
     """What the collected results add up to, of this owner's time."""
 
     images: int = 0
-    failed: int = 0
+    #: Images by the code of their failure.
+    failed_by: Counter[str] = field(default_factory=Counter)
     #: Detections down to the floor, as in detections.parquet.
     detections: int = 0
+    stages: StageSeconds = field(default_factory=StageSeconds)
     processes: dict[tuple[str, int], ProcessWork] = field(default_factory=dict)
     queue_waits_s: list[float] = field(default_factory=list)
     #: Redis TIME, seconds, of the first claim and of the last commit.
     first_claimed: float | None = None
     last_committed: float | None = None
+
+    @property
+    def failed(self) -> int:
+        return self.failed_by.total()
 
     @property
     def span_s(self) -> float:
@@ -66,9 +74,15 @@ class Tally:
         return max(0.0, self.last_committed - self.first_claimed)
 
     def count(self, result: ShardResult, done: ItemSet | None = None) -> None:
-        """Failures and detections, which an earlier owner's results have too; only failures that are `done` with."""
-        failed = (row for row, record in enumerate(result.records) if not record.ok)
-        self.failed += sum(done is None or done.covers(result.shard.first + row, 1) for row in failed)
+        """What an earlier owner's results have too: failures, stages, detections; of failures those `done` with."""
+        first = result.shard.first
+        records = [
+            record
+            for row, record in enumerate(result.records)
+            if record.ok or done is None or done.covers(first + row, 1)
+        ]
+        self.failed_by.update(str(record.error_code) for record in records if not record.ok)
+        self.stages.add(records)
         self.detections += len(result.detections)
 
     def add(self, shard: OpenShard, result: ShardResult) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from common.messages import DETECTION_DTYPE, DetectionArray, ItemRecord
 from common.spec import Spec
+from producer.stages import STAGES
 from producer.view import View
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 #: Version of the three tables. It grows when a column changes its name, type or meaning.
 SCHEMA_VERSION = 1
 
-_STAGES = ("fetch_s", "decode_s", "preprocess_s", "infer_s", "postprocess_s")
+_STAGES = tuple(f"{stage}_s" for stage in STAGES)
 _BOX = ("x1", "y1", "x2", "y2")
 
 

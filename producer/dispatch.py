@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from celery import Celery
 
@@ -23,6 +23,14 @@ _NEWEST = 0.3
 _FILL_S = 0.5
 
 
+@dataclass(slots=True)
+class Sendings:
+    """What one owner has sent."""
+
+    attempts: int = 0
+    splits: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where shards go, and under which lease."""
@@ -33,6 +41,7 @@ class Target:
     spec: Spec
     #: Of `producer submit`, to look at one image of this run in the same way.
     options: str
+    sendings: Sendings = field(default_factory=Sendings)
 
 
 class Dispatcher:
@@ -151,6 +160,7 @@ class Dispatcher:
             # What Flower shows, and Celery's own commands; workers read the keywords alone.
             argsrepr=self._shown(shard, attempt),
         )
+        self._target.sendings.attempts += 1
         self._note(shard)
 
     def _shown(self, shard: ShardId, attempt: int) -> str:
@@ -164,6 +174,7 @@ class Dispatcher:
         packed = {part: pack_items(self.paths(part)) for part in parts}
         if not self._target.ledger.split(self._target.token, parent, packed):
             return False
+        self._target.sendings.splits += 1
         self.in_flight.pop(parent, None)
         for part in parts:
             self.send(part, 1)

@@ -88,6 +88,14 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
             help="Where images' bytes pass for workers without the disk. (default: the one after the broker's)",
         ),
     ] = None,
+    monitor: Annotated[
+        bool | None,
+        typer.Option("--monitor/--no-monitor", envvar="MANYEYES_MONITOR", help="Metrics for Prometheus. (default: no)"),
+    ] = None,
+    monitor_port: Annotated[
+        int | None,
+        typer.Option(envvar="MANYEYES_MONITOR_PORT", min=0, max=65535, help="Their port. (default: 9808)"),
+    ] = None,
 ) -> None:
     """Start a cluster's hub on this machine: broker, dashboard and workers, in the background, kept alive.
 
@@ -108,6 +116,8 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         flower=flower,
         flower_port=flower_port,
         cargo_port=cargo_port,
+        monitor=monitor,
+        monitor_port=monitor_port,
     )
     hub = lifecycle.up(_folder(state), wish, _say)
     for line in (words.headline(hub), *words.cautions(hub)):

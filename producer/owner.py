@@ -23,7 +23,8 @@ from common.messages import ShardId
 from producer.carriage import Carriage
 from producer.collect import Collector, Tally, batches
 from producer.crew import Connection, Crew
-from producer.dispatch import Dispatcher, Target
+from producer.dispatch import Dispatcher, Sendings, Target
+from producer.figures import Bulletin
 from producer.listing import Listing
 from producer.progress import Pace, Progress
 from producer.reconcile import Overdue, Reconciler, Why
@@ -75,6 +76,10 @@ class Owner:
         self._unreadable: Counter[ShardId] = Counter()
         #: How often which evidence made a shard be sent again.
         self.sent_again: Counter[Why] = Counter()
+        self._sendings = Sendings()
+        self._bulletin = Bulletin(connection.client, work, self._sendings)
+        #: When the oldest open shard was sent, as of the last look; None where none is open.
+        self._oldest_open: float | None = None
         self._paused = work.rundir.pause_asked()
         self.first_result_s: float | None = None
         self.tally = Tally()
@@ -91,7 +96,7 @@ class Owner:
         work = self._work
         server = self._server_id()
         self._tell_run()
-        target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options)
+        target = Target(self._connection.app, self._ledger, self._token, work.spec, work.options, self._sendings)
         self.collector = Collector(self._ledger, self._token, work.journal, self.tally, self._file_of)
         self.collector.ship_instead = self._carriage.ship_instead
         self.dispatcher = Dispatcher(
@@ -161,7 +166,8 @@ class Owner:
                 next_tick = 0.0
         state = end or (RunState.STOPPED if self._too_many_failed() else RunState.DONE)
         self._listing.end()
-        self._report(self.progress(state))
+        self._oldest_open = None
+        self._tell(self.progress(state))
         self._share.leave()
         self._ledger.close(self._token, state)
         self._carriage.end()
@@ -232,10 +238,15 @@ class Owner:
         self.dispatcher.share = self._share.look(self.dispatcher.hungry and not self._paused)
         progress = self.progress(self._state)
         self._work.rundir.write_progress(progress.to_json())
-        self._report(progress)
+        self._tell(progress)
         if self._work.rundir.cancel_asked():
             return RunState.CANCELLED
         return RunState.STOPPED if self._too_many_failed() else None
+
+    def _tell(self, progress: Progress) -> None:
+        """The user, and whoever watches from elsewhere."""
+        self._report(progress)
+        self._bulletin.tell(progress, self.tally, self.sent_again, self._oldest_open)
 
     def _too_many_failed(self) -> bool:
         manifest, limit = self._work.manifest, self._work.max_failures
@@ -255,6 +266,7 @@ class Owner:
     def _reconcile(self) -> None:
         now = self._ledger.now()
         shards = self._ledger.open_shards()
+        self._oldest_open = min((shard.sent for shard in shards), default=None)
         forgotten = [s.shard for s in shards if s.committed and s.committed < now - _FORGOTTEN_S]
         self._collect(forgotten)
         self._open_lost({shard.shard for shard in shards})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from producer import atomic
+from producer.stages import STAGES
 from producer.tables import TIMINGS_FILE, open_table
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ TIMINGS_JSON = "timings.json"
 
 #: Of `timings.json`; it grows when a figure changes its name, unit or meaning.
 TIMINGS_SCHEMA = 1
-#: The stages of one image, in the order of its way.
-STAGES = ("fetch", "decode", "preprocess", "infer", "postprocess")
 
 
 @dataclass(frozen=True, slots=True)

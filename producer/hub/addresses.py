@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.1"
 #: Not 6379, which a Redis of the machine's own has; and nobody's either.
 DEFAULT_PORT = 6389
 DEFAULT_FLOWER_PORT = 5555
+DEFAULT_MONITOR_PORT = 9808
 #: Seconds for which a port may still be held by what was just killed.
 _DYING_S = 1.0
 #: `HOST`, `HOST:PORT`, `:PORT`, `[IPV6]:PORT` or a bare IPv6 address.

@@ -25,7 +25,8 @@ from producer.hub.keeper import BROKER, PartPlan, Plan
 from producer.hub.settings import HubSettings, Wish
 from producer.lastwords import Log
 
-CARGO, WORKER, FLOWER = "cargo", "worker", "flower"
+CARGO, WORKER, FLOWER, MONITOR = "cargo", "worker", "flower", "monitor"
+_PARTS = (BROKER, CARGO, WORKER, FLOWER, MONITOR)
 #: The user name at the dashboard.
 FLOWER_USER = "manyeyes"
 #: Seconds. A big model, or its download, on a busy machine; a broker that loads a large file.
@@ -65,7 +66,7 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
         settings = HubSettings.of(wish, before).with_ports()
         folder.write(asdict(settings))
         say(f"starting in {folder.path}")
-        logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", BROKER, CARGO, WORKER, FLOWER)}
+        logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", *_PARTS)}
         folder.forget_status()
         keeper = _start_keeper(folder, settings)
         try:
@@ -152,6 +153,10 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
         }
         command = (python, "-m", "celery", "-A", "worker.app", "flower")
         parts.append(PartPlan(FLOWER, command, {**environment, **of_flower}, patience_s=5.0))
+    if settings.monitor:
+        listen = f"{addresses.in_url(settings.host)}:{settings.monitor_port}"
+        command = (python, "-m", "producer.cli", "monitor", "--listen", listen)
+        parts.append(PartPlan(MONITOR, command, environment, patience_s=5.0))
     return Plan(
         folder=str(folder.path),
         server=str(valkey.server_path()),
@@ -188,7 +193,9 @@ def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bo
     if not all(part.ready for part in status.parts):
         return False
     host = addresses.local_host(settings.host)
-    if not _listens(host, settings.cargo_port) or (settings.flower and not _listens(host, settings.flower_port)):
+    ports = [settings.cargo_port]
+    ports += [settings.flower_port] * settings.flower + [settings.monitor_port] * settings.monitor
+    if not all(_listens(host, port) for port in ports):
         return False
     worker = status.part(WORKER)
     if worker is None:

@@ -28,6 +28,8 @@ class Wish:
     flower: bool | None = None
     flower_port: int | None = None
     cargo_port: int | None = None
+    monitor: bool | None = None
+    monitor_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ class HubSettings:
     concurrency: int = 0
     flower: bool = True
     flower_port: int = addresses.DEFAULT_FLOWER_PORT
+    #: Off: metrics have no password.
+    monitor: bool = False
+    monitor_port: int = addresses.DEFAULT_MONITOR_PORT
 
     @classmethod
     def of(cls, wish: Wish, last: dict[str, Any] | None) -> HubSettings:
@@ -61,10 +66,13 @@ class HubSettings:
         """With ports that are free now. Raises UsageError for a taken one."""
         port = addresses.claim_port(self.host, self.port, "--listen HOST:PORT")
         found = replace(self, port=port, cargo_port=self._cargo_port(port))
-        if not self.flower:
-            return found
-        option = "--flower-port N, or --no-flower"
-        return replace(found, flower_port=addresses.claim_port(self.host, self.flower_port, option))
+        if self.flower:
+            option = "--flower-port N, or --no-flower"
+            found = replace(found, flower_port=addresses.claim_port(self.host, self.flower_port, option))
+        if self.monitor:
+            option = "--monitor-port N, or --no-monitor"
+            found = replace(found, monitor_port=addresses.claim_port(self.host, self.monitor_port, option))
+        return found
 
     def _cargo_port(self, port: int) -> int:
         if self.cargo_port == port:
@@ -90,6 +98,10 @@ class HubSettings:
     @property
     def dashboard(self) -> str:
         return f"http://{addresses.in_url(addresses.outside_host(self.host))}:{self.flower_port}"
+
+    @property
+    def metrics(self) -> str:
+        return f"http://{addresses.in_url(addresses.outside_host(self.host))}:{self.monitor_port}/metrics"
 
     def _url(self, host: str) -> str:
         return f"redis://:{self.password}@{addresses.in_url(host)}:{self.port}/0"

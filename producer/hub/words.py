@@ -7,10 +7,10 @@ from pathlib import Path
 
 from producer.hub import addresses
 from producer.hub.folder import HubFolder, Part, Status
-from producer.hub.lifecycle import CARGO, FLOWER, FLOWER_USER, WORKER, Hub
+from producer.hub.lifecycle import CARGO, FLOWER, FLOWER_USER, MONITOR, WORKER, Hub
 from producer.hub.settings import DEFAULT_DETECTOR
 
-_NAMES = {CARGO: "cargo server", WORKER: "workers", FLOWER: "Flower"}
+_NAMES = {CARGO: "cargo server", WORKER: "workers", FLOWER: "Flower", MONITOR: "monitor"}
 
 
 def default_folder() -> Path:
@@ -48,6 +48,8 @@ def rows(hub: Hub) -> list[str]:
     ]
     if settings.flower:
         shown.append(("dashboard", f"{settings.dashboard}  user {FLOWER_USER}, password {settings.password}"))
+    if settings.monitor:
+        shown.append(("for Prometheus", settings.metrics))
     shown.append(("to stop", command(hub.folder, "down")))
     return [f"{title:<18}  {words}" for title, words in shown]
 
@@ -72,6 +74,10 @@ def cautions(hub: Hub) -> list[str]:
             f"note: other machines must reach port {hub.settings.port}, and {hub.settings.cargo_port} "
             "if they don't share the images' disk"
         )
+        if hub.settings.monitor:
+            found.append(
+                f"note: whoever reaches port {hub.settings.monitor_port} reads the metrics, without a password"
+            )
     found += [
         f"warning: {_NAMES.get(part.name, part.name)} ended ({part.how}) and is started again; "
         f"see {hub.folder.logs / part.name}.log"

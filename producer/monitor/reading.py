@@ -1,0 +1,77 @@
+"""Redis in, all that the monitor shows out: read-only commands, in a number of round trips that nothing raises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from common import presence
+from common.broker import PREFIX
+from common.ledger import RunState
+from common.presence import Beat, WorkerBeat
+from producer import figures
+from producer.figures import Figures
+
+#: Messages that workers would not take, by the reason; they count themselves.
+REFUSED_KEY = f"{PREFIX}refused"
+#: Seconds after its owner's last word for which a run is shown: one that has ended, and any other.
+ENDED_SHOWN_S, SHOWN_S = 15 * 60.0, 24 * 3600.0
+#: Runs that are shown, at most; those with the latest word first.
+MOST_RUNS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at Redis."""
+
+    #: Redis TIME, seconds.
+    now: float
+    runs: tuple[Figures, ...]
+    workers: tuple[WorkerBeat, ...]
+    processes: tuple[Beat, ...]
+    #: Messages that wait, by queue: of those that a worker serves or a run needs.
+    waiting: Mapping[str, int]
+    refused: Mapping[str, int]
+    #: Bytes; where the server has no bound, what its machine has.
+    memory_used: int
+    memory_max: int
+
+
+def read(client: redis.Redis) -> Reading:
+    """Raises redis.RedisError."""
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.info("memory")
+    pipe.hgetall(REFUSED_KEY)
+    (seconds, micros), memory, refused = cast(
+        "tuple[tuple[int, int], dict[str, Any], dict[bytes, bytes]]", tuple(pipe.execute())
+    )
+    now = seconds + micros / 1e6
+    runs = [one for one in figures.all_runs(client, now - SHOWN_S, MOST_RUNS) if _shown(one, now)]
+    processes = presence.live_processes(client, strike=False)
+    queues = {one.queue for one in runs} | {queue for beat in processes for queue in beat.queues}
+    return Reading(
+        now=now,
+        runs=tuple(runs),
+        workers=tuple(presence.live_workers(client, strike=False)),
+        processes=tuple(processes),
+        waiting=_waiting(client, sorted(queues)),
+        refused={reason.decode(errors="replace"): int(count) for reason, count in refused.items()},
+        memory_used=int(memory["used_memory"]),
+        memory_max=int(memory["maxmemory"] or memory["total_system_memory"]),
+    )
+
+
+def _shown(run: Figures, now: float) -> bool:
+    return not RunState(run.progress.state).finished or run.said > now - ENDED_SHOWN_S
+
+
+def _waiting(client: redis.Redis, queues: list[str]) -> dict[str, int]:
+    """Without kombu, which declares a queue by asking for its length. Our messages have one priority, so one list."""
+    pipe = client.pipeline(transaction=False)
+    for queue in queues:
+        pipe.llen(f"{PREFIX}{queue}")
+    return dict(zip(queues, cast("list[int]", pipe.execute()), strict=True))

@@ -1,0 +1,58 @@
+"""`producer monitor`: an address in, metrics for Prometheus out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from common.errors import UsageError
+from producer.hub.addresses import DEFAULT_MONITOR_PORT, LOOPBACK
+
+commands = typer.Typer()
+console = Console(stderr=True)
+
+EXAMPLES = "\n\n".join(
+    (
+        "Examples:",
+        "producer monitor --broker redis://head:6379/0",
+        "producer monitor --listen 0.0.0.0:9808",
+        "curl http://127.0.0.1:9808/metrics",
+    )
+)
+
+
+@commands.command(epilog=EXAMPLES)
+def monitor(
+    listen: Annotated[
+        str,
+        typer.Option(
+            envvar="MANYEYES_MONITOR_LISTEN",
+            metavar="HOST[:PORT]",
+            help="Where to serve /metrics and /healthz; 0.0.0.0: on every address.",
+        ),
+    ] = f"{LOOPBACK}:{DEFAULT_MONITOR_PORT}",
+    broker: Annotated[
+        str | None,
+        typer.Option(envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"], help="redis://HOST:6379/0"),
+    ] = None,
+) -> None:
+    """Serve Prometheus metrics of a broker's runs and workers.
+
+    It reads Redis at each scrape, and writes nothing: the broker's user `manyeyes-monitor` is enough.
+    """
+    from producer.hub import addresses
+    from producer.monitor.server import Monitor, Server
+
+    if broker is None:
+        raise UsageError(
+            "no broker: set MANYEYES_BROKER_URL, or pass --broker; for a hub of this machine: $(producer url)"
+        )
+    wish = addresses.Listen.parse(listen)
+    host, port = wish.host or LOOPBACK, DEFAULT_MONITOR_PORT if wish.port is None else wish.port
+    server = Server(host, addresses.claim_port(host, port, "--listen HOST:PORT"), Monitor(broker))
+    console.print(f"metrics at {server.url}", markup=False, highlight=False, soft_wrap=True)
+    if not addresses.is_loopback(host):
+        console.print("note: they have no password; only on a network that you trust", markup=False, soft_wrap=True)
+    server.serve()

@@ -1,0 +1,116 @@
+"""What owners say of their runs in Redis, as others read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+import redis
+
+from common.errors import ItemCode
+from common.ledger import RunState
+from common.limits import FINISHED_LIFE_S
+from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult
+from producer import figures
+from producer.collect import Tally
+from producer.figures import RUNS_KEY, SILENT_S, Figures, figures_key
+from producer.itemset import ItemSet
+from producer.progress import Progress
+from producer.stages import BOUNDS_S, StageSeconds
+
+NOW = 1_800_000_000.0
+
+
+def said(run: str, said: float = NOW, state: RunState = RunState.RUNNING) -> Figures:
+    stages = StageSeconds()
+    stages.add([ItemRecord(timing=ItemTiming(0.0, 0.0005, 0.002, 0.003, 0.2, 1e9))])
+    progress = Progress(run, state, None, 7, 2, 30, 3.5, None, 2, 4, 5, 60.0, said, stored=6, sent_again=1)
+    return Figures(
+        progress=progress,
+        name="street",
+        detector="hog",
+        queue="hog-1234",
+        priority=3,
+        host="here",
+        failed_by={"empty": 2},
+        attempts=9,
+        sent_again_by={"lost": 1},
+        splits=1,
+        oldest_open_s=1.5,
+        stages=stages.histograms(),
+        last_progress=said - 2,
+        said=said,
+    )
+
+
+def test_what_was_written_is_read_and_the_last_word_comes_first(client: redis.Redis) -> None:
+    for one in (said("b", NOW - 5), said("a"), said("c", NOW - 9)):
+        figures.write(client, one)
+    assert figures.read(client, "a") == said("a")
+    assert [one.run for one in figures.all_runs(client)] == ["a", "b", "c"]
+    assert [one.run for one in figures.all_runs(client, since=NOW - 5)] == ["a", "b"]
+    assert [one.run for one in figures.all_runs(client, most=1)] == ["a"]
+    assert figures.read(client, "d") is None
+    assert 0 < client.ttl(figures_key("a")) <= FINISHED_LIFE_S and client.ttl(RUNS_KEY) > 0
+
+
+def test_a_run_of_last_week_is_forgotten(client: redis.Redis) -> None:
+    figures.write(client, said("old", NOW - FINISHED_LIFE_S - 1))
+    figures.write(client, said("new"))
+    assert client.zrange(RUNS_KEY, 0, -1) == [b"new"]
+
+
+def test_silence_tells_a_run_without_an_owner(client: redis.Redis) -> None:
+    running = said("a")
+    assert running.state(NOW + SILENT_S) == "running"
+    assert running.state(NOW + SILENT_S + 1) == "interrupted"
+    paused = said("a", state=RunState.PAUSED)
+    assert (paused.state(NOW), paused.state(NOW + SILENT_S + 1)) == ("paused", "interrupted")
+    figures.write(client, running)
+    figures.end(client, "a", RunState.CANCELLED, NOW + 100)
+    ended = figures.read(client, "a")
+    assert ended is not None and ended.state(NOW + 10_000) == "cancelled" and ended.progress.stored == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "{}",
+        json.dumps({**asdict(said("bad")), "stages": {}}),
+        json.dumps({**asdict(said("bad")), "progress": {**asdict(said("bad").progress), "state": "asleep"}}),
+        json.dumps({**asdict(said("bad")), "progress": {**asdict(said("bad").progress), "done": "many"}}),
+    ],
+)
+def test_what_nobody_can_read_hides_no_other_run(text: str, client: redis.Redis) -> None:
+    figures.write(client, said("good"))
+    client.set(figures_key("bad"), text)
+    client.zadd(RUNS_KEY, {"bad": NOW, "gone": NOW})
+    assert [one.run for one in figures.all_runs(client)] == ["good"]
+
+
+def test_figures_of_a_later_version_are_read(client: redis.Redis) -> None:
+    later = asdict(said("a"))
+    later["mood"] = later["progress"]["mood"] = "good"
+    client.set(figures_key("a"), json.dumps(later))
+    assert figures.read(client, "a") == said("a")
+
+
+def test_a_tally_counts_stages_and_codes_of_what_is_done_with() -> None:
+    ok = ItemRecord(timing=ItemTiming(0.0, BOUNDS_S[0], BOUNDS_S[0] * 1.01, 0.0, 2 * BOUNDS_S[-1], 1.0))
+    failed = ItemRecord(error_code=ItemCode.EMPTY, error="", timing=ItemTiming(0.0, 5.0))
+    result = ShardResult(ShardId(1, 10, 3), 1, "w", 1, (ok, failed, failed), ShardResult.no_detections())
+    done = ItemSet()
+    done.add(10, 2)
+    tally = Tally()
+    tally.count(result, done)
+    assert (tally.failed, tally.failed_by) == (1, {"empty": 1})
+    stages = tally.stages.histograms()
+    assert {stage: histogram.count for stage, histogram in stages.items()} == dict.fromkeys(stages, 2)
+    # A bound belongs to its own bucket.
+    assert stages["fetch"].counts[0] == 1 and stages["decode"].counts[:2] == (1, 1)
+    assert stages["infer"].counts[-1] == 1 and stages["infer"].sum_s == 2 * BOUNDS_S[-1]
+    assert stages["fetch"].sum_s == BOUNDS_S[0] + 5.0
