@@ -36,7 +36,7 @@ RUN pip --python /opt/manyeyes/bin/python install --no-cache-dir --no-deps --roo
 FROM python:3.12-slim
 # Volumes begin as these folders are: /models keeps downloaded models, for whichever user a container runs as.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin manyeyes \
- && mkdir -m 1777 /models && install -d -o manyeyes -g manyeyes -m 700 /broker
+ && mkdir -m 1777 /models && install -d -o manyeyes -g manyeyes -m 700 /broker /flower
 ENV PATH=/opt/manyeyes/bin:$PATH HOME=/tmp MANYEYES_CACHE=/models PYTHONUNBUFFERED=1
 COPY --from=dependencies /opt/manyeyes /opt/manyeyes
 COPY --from=code /code/opt/manyeyes /opt/manyeyes
@@ -44,7 +44,7 @@ COPY --from=code /code/opt/manyeyes /opt/manyeyes
 # library included, and of nothing else: a container that may not write would compile them for seconds at each start.
 RUN mkdir /tmp/run && cd /tmp/run \
  && python -c 'from PIL import Image; Image.new("RGB", (64, 128)).save("one.png")' \
- && producer submit one.png && producer verify --deep && worker start --help && celery -A worker.app flower --help \
+ && producer submit one.png && producer verify --deep && python -c 'import flower.command, producer.monitor.server' \
  && find /tmp -mindepth 1 -delete
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="manyeyes" \
