@@ -38,7 +38,7 @@ def connect(url: str) -> redis.Redis:
         found.ping()
     except redis.RedisError as error:
         if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
-            text = "wants another password, or one at all; of a hub `producer url` prints the whole URL"
+            text = "wants another user or password, or one at all; of a hub `producer url` prints the whole URL"
             raise BrokerError(f"broker {redact(url)} {text}") from None
         text = str(error).rstrip(".")
         raise BrokerError(f"broker {redact(url)} does not answer: {text}; is it running, and the URL right?") from None
@@ -56,7 +56,7 @@ def client(url: str) -> redis.Redis:
     if parts.scheme in ("unix", "redis+socket"):
         query = parse_qs(parts.query)
         db = int((query.get("virtual_host") or query.get("db") or ["0"])[0].strip("/") or 0)
-        return redis.Redis(
+        return _Client(
             unix_socket_path=unquote(parts.path),
             db=db,
             username=parts.username and unquote(parts.username),
@@ -66,7 +66,7 @@ def client(url: str) -> redis.Redis:
     if parts.scheme not in ("redis", "rediss"):
         raise UsageError(f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss:// or unix:///PATH")
     try:
-        return redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **timeouts)
+        return _Client.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **timeouts)
     except ValueError:
         # Not the parser's own words: they quote pieces of the password.
         raise UsageError(
@@ -84,9 +84,32 @@ def unhurried(known: redis.Redis, seconds: float) -> redis.Redis:
     return _like(known, socket_timeout=seconds, retry=Retry(ExponentialBackoff(), 0))
 
 
+class _Naming:
+    """Where an ACL refuses something, Redis names the user, or what it was; this names both, and the remedy."""
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        try:
+            return super().parse_response(connection, command_name, **options)  # type: ignore[misc]
+        except redis.exceptions.NoPermissionError as error:
+            user = connection.username or "default"
+            raise redis.exceptions.NoPermissionError(
+                f"user {user} may not {command_name} ({error}); use the URL that belongs to this command: of a hub, "
+                "`producer url producer|worker|monitor`; docs/acl.md has what each may"
+            ) from None
+
+
+class _Pipeline(_Naming, redis.client.Pipeline):
+    pass
+
+
+class _Client(_Naming, redis.Redis):
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> redis.client.Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
 def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
     pool = known.connection_pool
-    return redis.Redis(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
+    return _Client(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
 
 
 def celery_app(url: str | None) -> Celery:
@@ -118,6 +141,9 @@ def celery_app(url: str | None) -> Celery:
         broker_pool_limit=10,
         broker_transport_options={
             "global_keyprefix": PREFIX,
+            # Who only sends, asks and watches takes nothing that must be acknowledged, and has no business among the
+            # workers' unacknowledged messages; `worker.app` switches it on where it works.
+            "ack_emulation": False,
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "socket_timeout": SOCKET_TIMEOUT_S,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,

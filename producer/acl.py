@@ -7,6 +7,7 @@ them inside Lua scripts too, so what a script writes its user may also write wit
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,30 +43,33 @@ class Grant:
 #: A detector's queue: its name and eight digits. kombu has a list for each of four priorities: `SEP3`, `SEP6`, `SEP9`.
 _DIGITS = "[0-9a-f]" * 8
 QUEUES = f"*-{_DIGITS} *-{_DIGITS}??[369]"
-#: Where kombu keeps which queue hears of which exchange.
-_BINDINGS = "_kombu.binding*"
+#: Where kombu keeps which queue hears of which exchange: of events and remote control; and of detectors' queues.
+_TALK = "_kombu.binding*.celeryev _kombu.binding*.celery.pidbox _kombu.binding_deadlines"
+_ROUTES = f"_kombu.binding*-{_DIGITS} _kombu.binding*.celery"
 #: Answers to remote control: a list for each who asks.
-_REPLIES = "*.reply.celery.pidbox *.reply.celery.pidbox??[369]"
+_REPLIES = "*.reply.celery.pidbox*"
 
 #: What everybody may on no key in particular: log in, say who they are, subscribe to nothing, run scripts of their own.
-_ALWAYS = "-@all +@connection -@admin -@dangerous +time +info +script|load +@transaction +unsubscribe +punsubscribe"
+_ALWAYS = (
+    "-@all +@connection -@admin -@dangerous +@transaction +unsubscribe +punsubscribe +time +script|load +script|exists"
+)
 
 #: Who is there. Who reads it strikes out whose heartbeat is gone.
 _PRESENCE = (
     Grant("zrange zrem", "processes workers"),
     Grant("mget", "process:* worker:* detector:*"),
 )
-#: Who sends on exchanges of kombu's declares them, and looks up where they lead.
-_DECLARE = (Grant("sadd smembers", _BINDINGS),)
+#: Who talks by kombu declares where it leads, looks it up, and sweeps away what has run out.
+_DECLARE = (Grant("evalsha sadd srem smembers zadd zrangebyscore zrem exists del", _TALK),)
 #: Asking all workers by Celery's remote control, and taking their answers from a list that goes with who asked.
 _ASK = (
     Grant("publish", channels="celery.pidbox"),
     Grant("brpop llen del", _REPLIES),
-    Grant("evalsha zadd zrangebyscore zrem sadd srem del exists", _BINDINGS),
 )
 
 GRANTS: dict[Role, tuple[Grant, ...]] = {
     Role.PRODUCER: (
+        Grant("info"),
         # The ledger, by its scripts and around them.
         Grant("evalsha", "lease:* run:* open:* shard:*"),
         Grant("get set del", "lease:*"),
@@ -83,6 +87,7 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
         # Sending shards, and that they were sent.
         Grant("lpush llen", QUEUES),
         Grant("publish", channels="celeryev/*"),
+        Grant("sadd smembers", _ROUTES),
         *_DECLARE,
         *_ASK,
     ),
@@ -103,20 +108,26 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
         Grant("hget hset hdel watch", "unacked"),
         Grant("zadd zrem zrange", "unacked_index"),
         Grant("get set del evalsha", "unacked_mutex"),
+        Grant("sadd smembers", _ROUTES),
         *_DECLARE,
         # Events, questions heard, answers given.
         Grant("publish", channels="celeryev/*"),
         Grant("psubscribe", channels="celery.pidbox"),
+        Grant("llen del", "*@*.celery.pidbox*"),
         Grant("lpush", _REPLIES),
     ),
     Role.MONITOR: (
+        Grant("info"),
         Grant("get mget", "figures:* cargo-port"),
         Grant("zrange", "runs"),
         Grant("hgetall", "refused"),
-        Grant("llen", QUEUES),
         *_PRESENCE,
+        # How long queues are. Flower asks for Celery's default one too.
+        Grant("llen", f"{QUEUES} celery celery??[369]"),
         # Flower.
         Grant("psubscribe", channels="celeryev/*"),
+        Grant("llen del", "celeryev.*"),
+        *_DECLARE,
         *_ASK,
     ),
 }
@@ -129,6 +140,6 @@ def line(role: Role, password: str, database: int = 0) -> str:
     return f"user {role.user} reset on #{digest} {_ALWAYS} {selectors}"
 
 
-def lines(passwords: dict[Role, str], database: int = 0) -> list[str]:
-    """All that a broker of ours needs: who does not log in is nobody."""
+def lines(passwords: Mapping[str, str], database: int = 0) -> list[str]:
+    """All that a broker of its own needs, by the roles' passwords: who does not log in is nobody."""
     return ["user default off", *(line(role, passwords[role], database) for role in Role)]

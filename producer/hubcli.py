@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from common.errors import UsageError
+from producer.acl import Role
 from producer.hub.folder import HubFolder
 
 commands = typer.Typer()
@@ -134,12 +135,20 @@ def down(state: State = None) -> None:
     print(words.farewell(lifecycle.down(folder, _say), folder))
 
 
-@commands.command(epilog="Example:  export MANYEYES_BROKER_URL=$(producer url)")
-def url(state: State = None) -> None:
-    """Print the running hub's broker URL, which holds its password: for MANYEYES_BROKER_URL, or a file for --join."""
+URL_EXAMPLES = "\n\n".join(
+    ("Examples:", "export MANYEYES_BROKER_URL=$(producer url)", "producer url worker > hub.url     (for --join)")
+)
+
+
+@commands.command(epilog=URL_EXAMPLES)
+def url(
+    role: Annotated[Role, typer.Argument(help="Whose: each has a user and a password of its own.")] = Role.PRODUCER,
+    state: State = None,
+) -> None:
+    """Print the running hub's broker URL, password included: for MANYEYES_BROKER_URL, or a file for --join."""
     from producer.hub.lifecycle import running_settings
 
-    print(running_settings(_folder(state)).url)
+    print(running_settings(_folder(state)).url(role))
 
 
 @commands.command(epilog="Example:  producer workers --json")
@@ -174,7 +183,7 @@ ACL_EXAMPLES = "\n\n".join(
         "Examples:",
         "producer acl > users.acl     (then, in redis.conf:  aclfile /etc/redis/users.acl)",
         "producer acl | grep manyeyes- | sed 's/^user/ACL SETUSER/' | redis-cli     (a server that runs)",
-        "MANYEYES_ACL_WORKER_PASSWORD=... MANYEYES_ACL_PRODUCER_PASSWORD=... MANYEYES_ACL_MONITOR_PASSWORD=... producer acl",
+        "producer acl > users.acl 2> passwords.env     (what was made up, as lines of a .env file)",
     )
 )
 
@@ -188,14 +197,14 @@ def acl(
         ),
     ] = 0,
 ) -> None:
-    """Print the lines of an ACL file for a Redis (from 7.0) or Valkey of your own: users for producers, workers, monitors.
+    """Print an ACL file for a Redis (from 7.0) or Valkey of your own: users for producers, workers and monitors.
 
     Passwords are those of MANYEYES_ACL_PRODUCER_PASSWORD, ..._WORKER_PASSWORD and ..._MONITOR_PASSWORD; one that is not
     there is made up, and shown on stderr. The lines hold only their hashes. The first switches off who has no name.
     """
-    from producer.acl import Role, lines
+    from producer.acl import lines
 
-    passwords = {}
+    passwords: dict[str, str] = {}
     for role in Role:
         name = f"MANYEYES_ACL_{role.upper()}_PASSWORD"
         given = os.environ.get(name)

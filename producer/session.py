@@ -246,11 +246,11 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
         yield
     except (redis.RedisError, OperationalError) as error:
         what = "refuses" if isinstance(error, redis.ResponseError) else "is lost"
-        begun = (rundir.path / "run.json").exists()
-        remedy = (
-            f"what is done is kept; when that is mended:  {rundir.command('resume')}" if begun else "is it running?"
-        )
-        raise BrokerError(f"the broker {what}: {error}; {remedy}") from error
+        if (rundir.path / "run.json").exists():
+            remedy = f"; what is done is kept; when that is mended:  {rundir.command('resume')}"
+        else:
+            remedy = "; is it running?" if what == "is lost" else ""
+        raise BrokerError(f"the broker {what}: {error}{remedy}") from error
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+import redis
+
 from common.errors import BrokerError
 from common.limits import HEARTBEAT_LIFE_S
 
@@ -30,7 +32,12 @@ class Unrest:
         self._clock: float | None = None
 
     def outwait(self, error: Exception) -> None:
-        """Wait a little for a broker that is gone, loading or full. Raises BrokerError when it was so for too long."""
+        """Wait a little for a broker that is gone, loading or full. Raises BrokerError when it was so for too long.
+
+        Raises the error itself where the broker will never do what is asked.
+        """
+        if isinstance(error, redis.exceptions.NoPermissionError):
+            raise error  # waiting changes no permission
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -119,10 +120,15 @@ def _embedded(address: Address) -> bytes:
         # Nothing is kept: the run directory is the truth.
         b"appendonly no",
     ]
-    return b"\n".join([*lines, *_always(address.password)])
+    return b"\n".join([*lines, *_always(password(address.password))])
 
 
-def durable(host: str, port: int, password: str, folder: Path) -> bytes:
+def password(word: str) -> list[str]:
+    """Who may log in: whoever has it. For `durable` and `volatile`, which take the lines of an ACL file too."""
+    return [f"requirepass {word}"]
+
+
+def durable(host: str, port: int, logins: Sequence[str], folder: Path) -> bytes:
     """The configuration of a server that keeps an append-only file in the folder, and listens on TCP."""
     lines = [
         b"bind " + host.encode(),
@@ -133,18 +139,18 @@ def durable(host: str, port: int, password: str, folder: Path) -> bytes:
         b"appendonly yes",
         b"appendfsync everysec",
     ]
-    return b"\n".join([*lines, *_always(password)])
+    return b"\n".join([*lines, *_always(logins)])
 
 
-def volatile(host: str, port: int, password: str, folder: Path) -> bytes:
+def volatile(host: str, port: int, logins: Sequence[str], folder: Path) -> bytes:
     """The same of a server that keeps nothing."""
     lines = [b"bind " + host.encode(), b"port %d" % port, b"dir " + _quoted(folder), b"appendonly no"]
-    return b"\n".join([*lines, *_always(password)])
+    return b"\n".join([*lines, *_always(logins)])
 
 
-def _always(password: str) -> list[bytes]:
+def _always(logins: Sequence[str]) -> list[bytes]:
     return [
-        b"requirepass " + password.encode(),
+        *(line.encode() for line in logins),
         b'save ""',
         # A full broker must refuse, never forget a shard.
         b"maxmemory-policy noeviction",
@@ -161,11 +167,11 @@ def _quoted(path: Path) -> bytes:
     return b'"' + b"".join(b"\\x%02x" % byte for byte in os.fsencode(path)) + b'"'
 
 
-def answers(where: Path | tuple[str, int], password: str) -> bool:
-    """True when the server at a unix socket, or at a host and port, takes the password and answers a PING."""
+def answers(where: Path | tuple[str, int], password: str, user: str = "default") -> bool:
+    """True when the server at a unix socket, or at a host and port, takes the login and answers a PING."""
     try:
         with _connection(where) as connection:
-            connection.sendall(b"AUTH " + password.encode() + b"\r\nPING\r\n")
+            connection.sendall(f"AUTH {user} {password}\r\nPING\r\n".encode())
             with connection.makefile("rb") as replies:
                 return replies.readline() == b"+OK\r\n" and replies.readline() == b"+PONG\r\n"
     except OSError:

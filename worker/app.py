@@ -17,11 +17,13 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import redis
 from billiard.process import current_process
 from celery import Celery, signals
 from celery.worker.control import inspect_command
 from kombu import Queue
 
+from common import presence
 from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
@@ -102,6 +104,7 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     except ManyeyesError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
+    app.conf.broker_transport_options["ack_emulation"] = True
     app.conf.task_queues = [Queue(info.queue, routing_key=info.queue) for info in _checked]
     for info in _checked:
         speed = f"{info.ms_per_image:.1f} ms an image"
@@ -113,7 +116,11 @@ def _await_broker(url: str) -> None:
     deadline = time.monotonic() + BROKER_START_S
     while True:
         try:
-            return connect(url).close()
+            with connect(url) as client:
+                # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
+                return presence.worker_leave(client, _node)
+        except redis.exceptions.NoPermissionError as error:
+            raise UsageError(f"the broker refuses this worker: {error}") from None
         except BrokerError:
             if time.monotonic() >= deadline:
                 raise

@@ -27,7 +27,7 @@ def broker(folder: Path) -> Iterator[tuple[str, int]]:
         port = int(probe.getsockname()[1])
     data = folder / "broker"
     data.mkdir()
-    configuration = valkey.durable("127.0.0.1", port, _PASSWORD, data)
+    configuration = valkey.durable("127.0.0.1", port, valkey.password(_PASSWORD), data)
     server = valkey.spawn(valkey.server_path(), configuration, folder / "broker.log")
     try:
         wait_for(lambda: valkey.answers(("127.0.0.1", port), _PASSWORD), "the broker")

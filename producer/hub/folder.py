@@ -22,7 +22,7 @@ from producer import atomic, filelock
 #: Seconds. Longer than anybody holds the keeper's lock just to look.
 _PROBE_S = 1.0
 #: Of `hub.json`; a reader of another number must not guess.
-HUB_SCHEMA = 1
+HUB_SCHEMA = 2
 
 
 class HubState(StrEnum):
@@ -122,12 +122,16 @@ class HubFolder:
             return None
         except (OSError, ValueError) as error:
             raise UsageError(f"{self._settings} cannot be read ({error}); mend it, or name another: --state") from None
-        if data.pop("schema", None) != HUB_SCHEMA:
+        schema = data.pop("schema", None)
+        if schema == 1:
+            # It had one password for everybody; `up` gives each role one of its own.
+            del data["password"]
+        elif schema != HUB_SCHEMA:
             raise UsageError(f"{self._settings} was written by another version; name another folder: --state")
         return data
 
     def write(self, settings: dict[str, Any] | None) -> None:
-        """They hold the password. None: as of a hub that there never was."""
+        """They hold the passwords. None: as of a hub that there never was."""
         if settings is None:
             self._settings.unlink(missing_ok=True)
             return

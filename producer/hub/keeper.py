@@ -54,6 +54,8 @@ class Plan:
     #: Where the broker answers.
     host: str
     port: int
+    #: Who asks whether it does.
+    user: str
     password: str
     parts: tuple[PartPlan, ...]
 
@@ -113,7 +115,7 @@ class Keeper:
         now, before = time.monotonic(), self._status()
         broker = self._parts[BROKER]
         if broker.seen.pid is not None and not broker.seen.ready:
-            ready = valkey.answers((self._plan.host, self._plan.port), self._plan.password)
+            ready = valkey.answers((self._plan.host, self._plan.port), self._plan.password, self._plan.user)
             broker.seen = replace(broker.seen, ready=ready)
         for part in self._parts.values():
             if part.seen.pid is None and part.due <= now and (part is broker or broker.seen.ready):

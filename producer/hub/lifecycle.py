@@ -17,12 +17,13 @@ from common import presence
 from common.broker import client
 from common.cargo import PORT_KEY
 from common.errors import ManyeyesError, UsageError
-from producer import valkey
+from producer import acl, valkey
+from producer.acl import Role
 from producer.children import isolated
 from producer.hub import addresses
 from producer.hub.folder import HubFolder, HubState, Status
 from producer.hub.keeper import BROKER, PartPlan, Plan
-from producer.hub.settings import HubSettings, Wish
+from producer.hub.settings import DASHBOARD, HubSettings, Wish
 from producer.lastwords import Log
 
 CARGO, WORKER, FLOWER, MONITOR = "cargo", "worker", "flower", "monitor"
@@ -58,7 +59,7 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
     with folder.exclusive():
         if folder.running() and (status := folder.status()) and status.state != HubState.ENDING:
             settings = running_settings(folder)
-            with client(settings.local_url) as broker:
+            with client(settings.local_url(Role.PRODUCER)) as broker:
                 broker.set(PORT_KEY, settings.cargo_port)
             return Hub(folder, settings, status, True, HubSettings.of(wish, folder.read()) == settings)
         _await_end(folder)
@@ -86,6 +87,10 @@ def running_settings(folder: HubFolder) -> HubSettings:
     if data is None or not folder.running():
         raise ManyeyesError(
             f"no hub runs in {folder.path}; start one:  producer up --state {shlex.quote(str(folder.path))}"
+        )
+    if "passwords" not in data:
+        raise ManyeyesError(
+            f"the hub in {folder.path} runs as an earlier version started it: `down`, then `up`, renew it"
         )
     return HubSettings(**data)
 
@@ -133,36 +138,40 @@ def _start_keeper(folder: HubFolder, settings: HubSettings) -> subprocess.Popen[
 def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     """Passwords travel in the environment and through pipes: `ps` shows arguments."""
     python = sys.executable
-    environment = {"MANYEYES_BROKER_URL": settings.local_url}
-    durable = valkey.durable(settings.host, settings.port, settings.password, folder.data)
+    users = acl.lines(settings.passwords)
+    durable = valkey.durable(settings.host, settings.port, users, folder.data)
     # In the broker's file would be every image that was ever shipped.
-    volatile = valkey.volatile(settings.host, settings.cargo_port, settings.password, folder.data)
+    volatile = valkey.volatile(settings.host, settings.cargo_port, users, folder.data)
     parts = [
         PartPlan(BROKER, (), {}, patience_s=30.0, configuration=durable.decode()),
         PartPlan(CARGO, (), {}, patience_s=5.0, configuration=volatile.decode()),
     ]
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
-        parts.append(PartPlan(WORKER, command, environment, patience_s=30.0))
+        of_worker = {"MANYEYES_BROKER_URL": settings.local_url(Role.WORKER)}
+        parts.append(PartPlan(WORKER, command, of_worker, patience_s=30.0))
     if settings.flower:
         of_flower = {
+            "MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR),
             "FLOWER_ADDRESS": settings.host,
             "FLOWER_PORT": str(settings.flower_port),
-            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settings.password}",
+            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{settings.passwords[DASHBOARD]}",
             "FLOWER_DB": str(folder.flower / "tasks"),
         }
         command = (python, "-m", "celery", "-A", "worker.app", "flower")
-        parts.append(PartPlan(FLOWER, command, {**environment, **of_flower}, patience_s=5.0))
+        parts.append(PartPlan(FLOWER, command, of_flower, patience_s=5.0))
     if settings.monitor:
         listen = f"{addresses.in_url(settings.host)}:{settings.monitor_port}"
         command = (python, "-m", "producer.cli", "monitor", "--listen", listen)
-        parts.append(PartPlan(MONITOR, command, environment, patience_s=5.0))
+        of_monitor = {"MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR)}
+        parts.append(PartPlan(MONITOR, command, of_monitor, patience_s=5.0))
     return Plan(
         folder=str(folder.path),
         server=str(valkey.server_path()),
         host=addresses.local_host(settings.host),
         port=settings.port,
-        password=settings.password,
+        user=Role.MONITOR.user,
+        password=settings.passwords[Role.MONITOR],
         parts=tuple(parts),
     )
 
@@ -171,7 +180,7 @@ def _await_ready(
     folder: HubFolder, settings: HubSettings, keeper: subprocess.Popen[bytes], logs: dict[str, Log]
 ) -> Status:
     deadline = time.monotonic() + _START_S
-    broker = client(settings.local_url)
+    broker = client(settings.local_url(Role.PRODUCER))
     while True:
         if keeper.poll() is not None:
             raise ManyeyesError(f"the hub's keeper has ended: {_words(logs['keeper'])}")

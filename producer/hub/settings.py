@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from common.errors import UsageError
+from producer.acl import Role
 from producer.cluster import Launch
 from producer.hub import addresses
 from producer.hub.addresses import Listen
 
 #: As of `worker start`.
 DEFAULT_DETECTOR = "hog"
+#: Whose password is no broker's.
+DASHBOARD = "dashboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,12 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
-    """What a hub is, from its first `up` on: kept in its folder, with the password."""
+    """What a hub is, from its first `up` on: kept in its folder, with the passwords."""
 
-    password: str
+    #: By role, and the dashboard's own.
+    passwords: dict[str, str] = field(
+        default_factory=lambda: {name: secrets.token_hex(16) for name in (*Role, DASHBOARD)}
+    )
     host: str = addresses.LOOPBACK
     port: int = addresses.DEFAULT_PORT
     #: Of the server through which images' bytes go; 0: the one after the broker's, if it is free.
@@ -54,7 +60,7 @@ class HubSettings:
 
     @classmethod
     def of(cls, wish: Wish, last: dict[str, Any] | None) -> HubSettings:
-        before = cls(**last) if last else cls(password=secrets.token_hex(16))
+        before = cls(**(last or {}))
         typed = asdict(wish)
         typed |= typed.pop("listen") or {}
         if wish.detector is not None and wish.detector != before.detector:
@@ -85,15 +91,13 @@ class HubSettings:
     def launch(self) -> Launch:
         return Launch(self.detector, self.head, self.labels, self.concurrency)
 
-    @property
-    def local_url(self) -> str:
+    def local_url(self, role: Role) -> str:
         """For this machine's own processes."""
-        return self._url(addresses.local_host(self.host))
+        return self._url(role, addresses.local_host(self.host))
 
-    @property
-    def url(self) -> str:
-        """For everybody. It holds the password."""
-        return self._url(addresses.outside_host(self.host))
+    def url(self, role: Role) -> str:
+        """For everybody. It holds the role's password."""
+        return self._url(role, addresses.outside_host(self.host))
 
     @property
     def dashboard(self) -> str:
@@ -103,5 +107,5 @@ class HubSettings:
     def metrics(self) -> str:
         return f"http://{addresses.in_url(addresses.outside_host(self.host))}:{self.monitor_port}/metrics"
 
-    def _url(self, host: str) -> str:
-        return f"redis://:{self.password}@{addresses.in_url(host)}:{self.port}/0"
+    def _url(self, role: Role, host: str) -> str:
+        return f"redis://{role.user}:{self.passwords[role]}@{addresses.in_url(host)}:{self.port}/0"

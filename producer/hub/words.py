@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from producer.acl import Role
 from producer.hub import addresses
 from producer.hub.folder import HubFolder, Part, Status
 from producer.hub.lifecycle import CARGO, FLOWER, FLOWER_USER, MONITOR, WORKER, Hub
-from producer.hub.settings import DEFAULT_DETECTOR
+from producer.hub.settings import DASHBOARD, DEFAULT_DETECTOR
 
 _NAMES = {CARGO: "cargo server", WORKER: "workers", FLOWER: "Flower", MONITOR: "monitor"}
 
@@ -29,7 +30,7 @@ def join_command(hub: Hub) -> str:
     served = hub.settings.detector
     names = ",".join(Path(one).name if "=" not in one else one for one in served.split(","))
     options = "" if served == DEFAULT_DETECTOR else f" --detector {shlex.quote(names)}"
-    return f"worker start --join {hub.settings.url}{options}"
+    return f"worker start --join {hub.settings.url(Role.WORKER)}{options}"
 
 
 def headline(hub: Hub) -> str:
@@ -47,7 +48,8 @@ def rows(hub: Hub) -> list[str]:
         ("who is there", "producer workers"),
     ]
     if settings.flower:
-        shown.append(("dashboard", f"{settings.dashboard}  user {FLOWER_USER}, password {settings.password}"))
+        password = settings.passwords[DASHBOARD]
+        shown.append(("dashboard", f"{settings.dashboard}  user {FLOWER_USER}, password {password}"))
     if settings.monitor:
         shown.append(("for Prometheus", settings.metrics))
     shown.append(("to stop", command(hub.folder, "down")))

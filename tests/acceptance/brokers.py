@@ -25,7 +25,7 @@ class Forgetful:
         self._start()
 
     def _start(self) -> None:
-        text = valkey.volatile("127.0.0.1", self._port, "secret", self._folder)
+        text = valkey.volatile("127.0.0.1", self._port, valkey.password("secret"), self._folder)
         self._server = valkey.spawn(valkey.server_path(), text, self._log)
         wait_until(lambda: valkey.answers(("127.0.0.1", self._port), "secret"), what="the broker")
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from common.broker import connect
 from producer import workers as listing
+from producer.acl import Role
 from producer.hub.folder import HubFolder, Part, Status
+from producer.hub.settings import HubSettings
 from producer.workers import WorkerLine
 from tests.acceptance.commands import Said, producer, start
 
@@ -44,13 +46,21 @@ class TestHub:
         return said
 
     @property
-    def url(self) -> str:
+    def join_url(self) -> str:
         [join] = [line for line in self.lines.splitlines() if "worker start --join " in line]
         return join.split("--join ")[1].split()[0]
 
     @property
-    def password(self) -> str:
-        return self.url.split(":")[2].split("@")[0]
+    def url(self) -> str:
+        """A producer's, without the price of a command."""
+        return self.settings.url(Role.PRODUCER)
+
+    @property
+    def settings(self) -> HubSettings:
+        return HubSettings(**(self.folder.read() or {}))
+
+    def shows_a_password(self, text: str) -> bool:
+        return any(password in text for password in self.settings.passwords.values())
 
     @property
     def status(self) -> Status:

@@ -20,13 +20,18 @@ import psutil
 import pytest
 
 from common.broker import connect
+from producer import valkey
+from producer.acl import Role
 from producer.hub.folder import Part, Status
+from producer.hub.settings import DASHBOARD
 from tests.acceptance.commands import finish, marked, start
 from tests.acceptance.hubs import ON_FREE_PORTS, TestHub
 from tests.waiting import wait_until
 
 #: Enough work for hog that a kill finds the run in its middle.
 IMAGES = 40
+#: What a producer may write, and nobody looks at.
+KEPT = "manyeyes:run:kept"
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +62,26 @@ def small(tmp_path: Path) -> Iterator[TestHub]:
 
 def test_one_command_brings_broker_dashboard_and_workers(hub: TestHub) -> None:
     with connect(hub.url) as client:
-        asked = client.config_get("appendonly", "maxmemory-policy", "bind", "save")
-        wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction", "bind": "127.0.0.1", "save": ""}
-        assert {str(name): value for name, value in asked.items()} == wanted  # type: ignore[union-attr]
-    assert asked_flower(hub, password="guess") == 401
-    assert asked_flower(hub, password=hub.password) == 200
+        asked = client.info()
+        assert asked["aof_enabled"] and asked["maxmemory_policy"] == "noeviction"
+        assert asked["listener0"]["bind"] == "127.0.0.1"
+    for password in ("guess", *(hub.settings.passwords[role] for role in Role)):
+        assert asked_flower(hub, password) == 401, "nobody who has a URL of the broker's is let in by that"
+    assert asked_flower(hub, hub.settings.passwords[DASHBOARD]) == 200
     said = finish(hub.submission("--limit", 5))
     assert said.code == 0 and said.json["ok"] == 5, said.err
     assert hub.producer("url").out.strip() == hub.url
+
+
+def test_everybody_has_a_user_and_a_password_of_their_own(hub: TestHub) -> None:
+    urls = {role: hub.settings.url(role) for role in Role}
+    assert hub.producer("url", "worker").out.strip() == urls[Role.WORKER] == hub.join_url
+    assert len(set(hub.settings.passwords.values())) == 4
+    said = hub.producer("submit", "photos", "--limit", 1, MANYEYES_BROKER_URL=urls[Role.WORKER])
+    assert said.code == 1 and "user manyeyes-worker may not" in said.error and "producer url" in said.error
+    refused = finish(start("worker", "start", "--join", urls[Role.MONITOR], cwd=hub.cwd))
+    assert refused.code == 2 and "user manyeyes-monitor may not" in refused.error
+    assert not valkey.answers(("127.0.0.1", hub.settings.port), hub.settings.passwords[Role.WORKER]), "without a name"
 
 
 def asked_flower(hub: TestHub, password: str) -> int:
@@ -83,9 +100,9 @@ def test_nobody_else_can_read_the_password(hub: TestHub) -> None:
     assert (hub.folder.path / "hub.json").stat().st_mode & 0o777 == 0o600
     running = marked(hub.mark)
     assert len(running) >= 4
-    assert not [process for process in running if hub.password in " ".join(process.cmdline())]
+    assert not [process for process in running if hub.shows_a_password(" ".join(process.cmdline()))]
     for log in hub.folder.logs.glob("*.log"):
-        assert hub.password not in log.read_text()
+        assert not hub.shows_a_password(log.read_text())
 
 
 def test_a_second_up_shows_the_same_lines_and_changes_nothing(hub: TestHub) -> None:
@@ -139,7 +156,7 @@ def test_a_run_outlives_the_death_of_the_whole_hub(hub: TestHub) -> None:
     """Given a run in its middle, when all is killed and `up` is typed again, then it is as it was, and the run ends."""
     lines = hub.lines
     with connect(hub.url) as client:
-        client.set("kept", "yes")
+        client.hset(KEPT, "kept", "yes")
     run = hub.submission()
     wait_until(lambda: any(one.at for one in hub.workers()), what="a shard at work")
     for process in marked(hub.mark):
@@ -150,16 +167,16 @@ def test_a_run_outlives_the_death_of_the_whole_hub(hub: TestHub) -> None:
     hub.up()
     assert hub.lines == lines
     with connect(hub.url) as client:
-        assert client.get("kept") == b"yes"
+        assert client.hget(KEPT, "kept") == b"yes"
     said = finish(run)
     assert said.code == 0 and said.json["ok"] == IMAGES, said.err
 
 
 def test_other_machines_join_by_text_or_file(hub: TestHub) -> None:
-    (hub.cwd / "hub.url").write_text(hub.producer("url").out)
+    (hub.cwd / "hub.url").write_text(hub.producer("url", "worker").out)
     joined = [
         start("worker", "start", "--detector", "cascade", "-c", "1", "--join", join, cwd=hub.cwd)
-        for join in (hub.url, "hub.url")
+        for join in (hub.join_url, "hub.url")
     ]
     try:
         there = lambda: {one.pid: one for one in hub.workers() if one.alive}  # noqa: E731
@@ -168,7 +185,7 @@ def test_other_machines_join_by_text_or_file(hub: TestHub) -> None:
             assert workers[process.pid].detectors[0].queue.startswith("cascade-")
             family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
             assert len(family) >= 2
-            assert not [one for one in family if hub.password in " ".join(one.cmdline())], "not in `ps`"
+            assert not [one for one in family if hub.shows_a_password(" ".join(one.cmdline()))], "not in `ps`"
     finally:
         for process in joined:
             process.terminate()
@@ -193,20 +210,25 @@ def test_nothing_of_a_hub_survives_its_keeper(small: TestHub) -> None:
 def test_down_stops_all_saves_and_may_be_repeated(small: TestHub) -> None:
     small.up(*ON_FREE_PORTS, "--detector", "cascade", "-c", 1)
     lines = small.lines
-    assert small.url + " --detector cascade\n" in lines
+    assert small.join_url + " --detector cascade\n" in lines
     with connect(small.url) as client:
-        client.set("kept", "yes")
+        client.hset(KEPT, "kept", "yes")
     said = small.producer("down")
     assert said.code == 0 and said.out.startswith("stopped: Flower, workers, cargo server, broker; kept in"), said.err
     assert marked(small.mark) == []
     assert "Calling fsync() on the AOF file" in (small.folder.logs / "broker.log").read_text()
     assert small.producer("down").out.startswith("nothing runs in")
     small.up("--no-workers", "--no-flower")
-    assert small.url in lines, "the same port and password"
+    assert small.join_url in lines, "the same port and password"
     with connect(small.url) as client:
-        assert client.get("kept") == b"yes"
+        assert client.hget(KEPT, "kept") == b"yes"
     none = small.producer("workers", MANYEYES_BROKER_URL=small.url)
-    assert none.code == 0 and "no worker" in none.err and "worker start" in none.err and small.password not in none.err
+    assert (
+        none.code == 0
+        and "no worker" in none.err
+        and "worker start" in none.err
+        and not small.shows_a_password(none.err)
+    )
 
 
 def test_listening_for_others_warns_that_nothing_is_encrypted(small: TestHub) -> None:

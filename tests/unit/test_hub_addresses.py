@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import UsageError
+from producer.acl import Role
 from producer.hub.addresses import Listen, is_loopback, local_host
 from producer.hub.settings import HubSettings, Wish
 
@@ -40,7 +41,7 @@ def test_own_processes_reach_a_wildcard_by_loopback() -> None:
 
 def test_what_is_not_given_is_as_last_time_but_for_another_model() -> None:
     before = {
-        "password": "p",
+        "passwords": {"worker": "p"},
         "host": "0.0.0.0",
         "port": 7000,
         "detector": "a.onnx",
@@ -48,10 +49,11 @@ def test_what_is_not_given_is_as_last_time_but_for_another_model() -> None:
         "workers": False,
     }
     same = HubSettings.of(Wish(listen=Listen(None, 7001), workers=True), before)
-    assert (same.password, same.host, same.port, same.labels, same.workers) == ("p", "0.0.0.0", 7001, "a.txt", True)
+    assert (same.passwords, same.host, same.port) == (before["passwords"], "0.0.0.0", 7001)
+    assert (same.labels, same.workers) == ("a.txt", True)
     assert HubSettings.of(Wish(detector="b.onnx"), before).labels is None
-    assert HubSettings.of(Wish(), None).password != HubSettings.of(Wish(), None).password
+    assert HubSettings.of(Wish(), None).passwords != HubSettings.of(Wish(), None).passwords
 
 
 def test_an_address_of_version_six_stands_in_brackets() -> None:
-    assert HubSettings("p", host="::1", port=1).url == "redis://:p@[::1]:1/0"
+    assert HubSettings({"worker": "p"}, host="::1", port=1).url(Role.WORKER) == "redis://manyeyes-worker:p@[::1]:1/0"

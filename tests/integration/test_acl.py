@@ -1,0 +1,235 @@
+"""Producers, workers and monitors as users of a real server: each may do its work, and nothing of the others'."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis.exceptions import NoPermissionError
+
+from common import presence
+from common.broker import PREFIX
+from common.cargo import PORT_KEY, Cargo, server_of
+from common.detector_info import DetectorInfo
+from common.ledger import Fate, Ledger, RunState
+from common.messages import ShardId, ShardMessage
+from common.presence import Beat, WorkerBeat
+from producer import acl, valkey
+from producer.acl import Role
+from producer.share import Share
+from tests.guarded import Guarded, guarded, password_of, servers
+
+RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
+PAIR, LEFT, RIGHT = ShardId(0, 0, 2), ShardId(0, 0, 1), ShardId(0, 1, 1)
+
+
+@pytest.fixture(scope="module", params=servers(), ids=lambda path: path.name)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with guarded(request.param, tmp_path_factory.mktemp("guarded")) as found:
+        yield found
+
+
+@pytest.fixture
+def fresh(server: Guarded) -> Guarded:
+    server.admin(server.port).flushall()
+    server.admin(server.port).set(PORT_KEY, server.cargo_port)
+    server.forget()
+    return server
+
+
+def message(shard: ShardId, attempt: int = 1) -> ShardMessage:
+    return ShardMessage(RUN, shard, attempt, "d")
+
+
+def test_a_run_passes_through_every_script(fresh: Guarded) -> None:
+    owner = Ledger(fresh.client(Role.PRODUCER), RUN)
+    worker = Ledger(fresh.client(Role.WORKER), RUN)
+    assert owner.reserve({"spec": "{}", "spec_digest": "d"})
+    token = owner.lease(None)
+    assert owner.lease(token) == token and owner.knows_run()
+    owner.set_state(RunState.RUNNING)
+    assert owner.open(token, PAIR, b"a\0b")
+    assert worker.spec_text() == "{}"
+    assert worker.claim(message(PAIR), "w/1").status == "ok"
+    [slow] = owner.open_shards()
+    assert owner.resend(token, slow, "slow") == (2, 1)
+    assert worker.report(PAIR, 1, "w/1", Fate.CRASHED, item=0), "the rival's death"
+    assert worker.claim(message(PAIR, 2), "w/2").status == "ok"
+    assert worker.report(PAIR, 2, "w/2", Fate.CRASHED, item=0)
+    assert owner.split(token, PAIR, {LEFT: b"a", RIGHT: b"b"})
+    assert not worker.report(PAIR, 2, "w/3", Fate.CRASHED, item=0), "of a shard that is gone: it counts at its part"
+    assert owner.look([LEFT])[0].deaths == 2
+    for shard in (LEFT, RIGHT):
+        assert worker.claim(message(shard), "w/4").status == "ok"
+        assert worker.commit(shard, b"result") == "ok"
+    assert set(owner.wait_committed(1.0)) == {LEFT, RIGHT}
+    assert owner.results([LEFT]) == [b"result"]
+    owner.free(token, LEFT)
+    owner.close(token, RunState.DONE)
+    assert fresh.refused() == []
+
+
+def test_heartbeats_shares_and_cargo(fresh: Guarded) -> None:
+    owner, worker, monitor = (fresh.client(role) for role in Role)
+    info = DetectorInfo("hog", "hog", "hog", "0" * 64, ("person",), None, False, True, True, 0.5, 0.5, "bgr")
+    now = Beat("w/1", "w", "host", 1, (info.queue,), run=RUN, shard=str(PAIR))
+    presence.announce(worker, info)
+    presence.beat(worker, now, [info])
+    presence.worker_beat(worker, WorkerBeat("w", "host", 1, (info.queue,), 1, 1, time.time()))
+    fresh.admin(fresh.port).zadd(presence.PROCESSES_KEY, {"dead/1": 1})
+    for reader in (owner, monitor):
+        assert [beat.process for beat in presence.live_processes(reader)] == ["w/1"]
+        assert [beat.worker for beat in presence.live_workers(reader)] == ["w"]
+        assert presence.live_detectors(reader, [now]) == {info.queue: info}
+    presence.leave(worker, "w/1")
+    presence.worker_leave(worker, "w")
+    share = Share(owner, QUEUE, RUN, 1)
+    assert share.look(hungry=True) == share.look(hungry=False) == 1.0
+    port = owner.get(PORT_KEY)
+    assert isinstance(port, bytes)
+    loaded, fetched = (Cargo(server_of(one, port.decode()), RUN) for one in (owner, worker))
+    loaded.load({0: b"bytes"})
+    assert fetched.fetch(0) == b"bytes"
+    loaded.keep()
+    loaded.unload([0])
+    loaded.clear()
+    assert fresh.refused() == []
+
+
+#: What nobody may: of the server's own, or outside our prefix.
+NOBODYS = (
+    ("FLUSHALL",),
+    ("FLUSHDB",),
+    ("CONFIG", "GET", "*"),
+    ("CONFIG", "SET", "maxmemory", "1"),
+    ("KEYS", "*"),
+    ("SCAN", "0"),
+    ("ACL", "LIST"),
+    ("ACL", "SETUSER", "me"),
+    ("CLIENT", "LIST"),
+    ("CLIENT", "KILL", "TYPE", "normal"),
+    ("SHUTDOWN",),
+    ("MONITOR",),
+    ("SCRIPT", "FLUSH"),
+    ("FUNCTION", "FLUSH"),
+    ("REPLICAOF", "NO", "ONE"),
+    ("SAVE",),
+    ("EVAL", "return 1", "0"),
+    ("GET", "elsewhere"),
+    ("SET", "elsewhere", "1"),
+)
+RUN_KEY, SHARD_KEY, LEASE_KEY = f"{PREFIX}run:{RUN}", f"{PREFIX}shard:{RUN}:{PAIR}", f"{PREFIX}lease:{RUN}"
+QUEUE_KEY, CONTROL, EVENTS = PREFIX + QUEUE, f"{PREFIX}/0.celery.pidbox", f"{PREFIX}/0.celeryev/*"
+#: What belongs to others.
+OTHERS = {
+    Role.PRODUCER: (
+        ("BRPOP", QUEUE_KEY, "1"),
+        ("RPOP", QUEUE_KEY),
+        ("HGETALL", f"{PREFIX}unacked"),
+        ("RPUSH", f"{PREFIX}done:{RUN}", "x"),
+        ("SET", f"{PREFIX}process:w/1", "x"),
+        ("SET", f"{PREFIX}detector:{QUEUE}", "x"),
+        ("HGET", f"{PREFIX}cargo:{RUN}", "0"),
+        ("PSUBSCRIBE", EVENTS),
+    ),
+    Role.WORKER: (
+        ("SET", LEASE_KEY, "9"),
+        ("GET", LEASE_KEY),
+        ("HSET", RUN_KEY, "state", "done"),
+        ("DEL", RUN_KEY),
+        ("DEL", SHARD_KEY),
+        ("ZADD", f"{PREFIX}open:{RUN}", "0", "x"),
+        ("ZRANGE", f"{PREFIX}open:{RUN}", "0", "-1"),
+        ("BLPOP", f"{PREFIX}done:{RUN}", "1"),
+        ("HSET", f"{PREFIX}cargo:{RUN}", "0", "x"),
+        ("SET", PORT_KEY, "1"),
+        ("SET", f"{PREFIX}figures:{RUN}", "x"),
+        ("ZADD", f"{PREFIX}sharing:{QUEUE}", "1", "x"),
+        ("DEL", QUEUE_KEY),
+        ("INFO",),
+        ("PUBLISH", CONTROL, "x"),
+        ("PSUBSCRIBE", EVENTS),
+        ("DEL", f"{PREFIX}_kombu.binding.{QUEUE}"),
+    ),
+    Role.MONITOR: (
+        ("HSET", RUN_KEY, "state", "done"),
+        ("HGET", RUN_KEY, "spec"),
+        ("GET", LEASE_KEY),
+        ("HGET", SHARD_KEY, "items"),
+        ("HSET", SHARD_KEY, "result", "x"),
+        ("RPUSH", f"{PREFIX}done:{RUN}", "x"),
+        ("SET", f"{PREFIX}figures:{RUN}", "x"),
+        ("HGET", f"{PREFIX}cargo:{RUN}", "0"),
+        ("BRPOP", QUEUE_KEY, "1"),
+        ("LPUSH", QUEUE_KEY, "x"),
+        ("HGETALL", f"{PREFIX}unacked"),
+        ("SET", f"{PREFIX}process:w/1", "x"),
+        ("PUBLISH", f"{PREFIX}/0.celeryev/worker.heartbeat", "x"),
+        ("SADD", f"{PREFIX}_kombu.binding.{QUEUE}", "x"),
+    ),
+}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_what_is_the_servers_or_anothers_is_refused(fresh: Guarded, role: Role) -> None:
+    client = fresh.client(role)
+    words = rf"user {role.user} may not \w+ .*[Nn]o permissions to.*`producer url"
+    for command in (*NOBODYS, *OTHERS[role]):
+        with pytest.raises(NoPermissionError, match=words):
+            client.execute_command(*command)
+    pipe = client.pipeline(transaction=False)
+    pipe.set("elsewhere", 1)
+    with pytest.raises(NoPermissionError, match=rf"SET elsewhere 1.*user {role.user} may not"):
+        pipe.execute()
+
+
+def test_a_script_lends_nobody_more_than_they_have(fresh: Guarded) -> None:
+    """A worker may run scripts on runs' keys, as claims do: what it may not write itself, its script may not."""
+    worker = fresh.client(Role.WORKER)
+    sha = worker.script_load("return redis.call('HSET', KEYS[1], 'state', 'done')")
+    with pytest.raises(redis.ResponseError, match=r"can't access|ACL failure in script"):
+        worker.evalsha(sha, 1, RUN_KEY)
+    with pytest.raises(NoPermissionError):
+        worker.evalsha(sha, 1, LEASE_KEY)
+
+
+def test_who_has_no_name_is_nobody(fresh: Guarded) -> None:
+    assert not valkey.answers(("127.0.0.1", fresh.port), password_of(Role.WORKER))
+
+
+def printed(**environment: str) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).parent / "producer", "acl"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_the_command_prints_hashes_and_makes_up_what_is_not_given() -> None:
+    said = printed(MANYEYES_ACL_PRODUCER_PASSWORD="mine", MANYEYES_ACL_WORKER_PASSWORD="its")
+    [made_up] = said.stderr.splitlines()
+    name, _, password = made_up.partition("=")
+    assert name == "MANYEYES_ACL_MONITOR_PASSWORD" and len(password) == 32
+    given = {Role.PRODUCER: "mine", Role.WORKER: "its", Role.MONITOR: password}
+    assert said.stdout.splitlines() == acl.lines(given)
+    assert hashlib.sha256(b"its").hexdigest() in said.stdout and password not in said.stdout
+
+
+def test_an_empty_password_is_none() -> None:
+    said = printed(MANYEYES_ACL_WORKER_PASSWORD="")
+    assert said.returncode == 2 and "MANYEYES_ACL_WORKER_PASSWORD is empty" in said.stderr and said.stdout == ""
+
+
+def test_a_server_that_runs_takes_the_lines_too(fresh: Guarded) -> None:
+    """Given a user with another password, when its line comes after ACL SETUSER, then only the new one counts."""
+    admin = fresh.admin(fresh.port)
+    before = admin.acl_getuser(Role.MONITOR.user)
+    for password in ("another", password_of(Role.MONITOR)):
+        _, *user = acl.line(Role.MONITOR, password).split()
+        admin.execute_command("ACL", "SETUSER", *user)
+        assert valkey.answers(("127.0.0.1", fresh.port), password, Role.MONITOR.user)
+    assert not valkey.answers(("127.0.0.1", fresh.port), "another", Role.MONITOR.user)
+    assert admin.acl_getuser(Role.MONITOR.user) == before
