@@ -26,6 +26,7 @@ from producer.hub.folder import Part, Status
 from producer.hub.settings import DASHBOARD
 from tests.acceptance.commands import finish, marked, start
 from tests.acceptance.hubs import ON_FREE_PORTS, TestHub
+from tests.acceptance.metrics import Metrics
 from tests.waiting import wait_until
 
 #: Enough work for hog that a kill finds the run in its middle.
@@ -44,7 +45,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
         image = cv2.resize(random.integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
         (hub.cwd / "photos" / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
     try:
-        hub.up(*ON_FREE_PORTS, "--detector", "hog", "--concurrency", 1)
+        hub.up(*ON_FREE_PORTS, "--monitor", "--monitor-port", 0, "--detector", "hog", "--concurrency", 1)
         yield hub
     finally:
         hub.producer("down")
@@ -82,6 +83,13 @@ def test_everybody_has_a_user_and_a_password_of_their_own(hub: TestHub) -> None:
     refused = finish(start("worker", "start", "--join", urls[Role.MONITOR], cwd=hub.cwd))
     assert refused.code == 2 and "user manyeyes-monitor may not" in refused.error
     assert not valkey.answers(("127.0.0.1", hub.settings.port), hub.settings.passwords[Role.WORKER]), "without a name"
+
+
+def test_prometheus_finds_metrics_at_the_address_that_up_shows(hub: TestHub) -> None:
+    [line] = [line for line in hub.lines.splitlines() if line.startswith("for Prometheus")]
+    seen = Metrics(line.split()[-1]).scrape()
+    assert seen.one("manyeyes_broker_up") == seen.one("manyeyes_processes") == 1
+    assert all(password not in seen.text for password in hub.settings.passwords.values())
 
 
 def asked_flower(hub: TestHub, password: str) -> int:

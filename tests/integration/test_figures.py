@@ -14,34 +14,10 @@ from common.limits import FINISHED_LIFE_S
 from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult
 from producer import figures
 from producer.collect import Tally
-from producer.figures import RUNS_KEY, SILENT_S, Figures, figures_key
+from producer.figures import RUNS_KEY, SILENT_S, figures_key
 from producer.itemset import ItemSet
-from producer.progress import Progress
-from producer.stages import BOUNDS_S, StageSeconds
-
-NOW = 1_800_000_000.0
-
-
-def said(run: str, said: float = NOW, state: RunState = RunState.RUNNING) -> Figures:
-    stages = StageSeconds()
-    stages.add([ItemRecord(timing=ItemTiming(0.0, 0.0005, 0.002, 0.003, 0.2, 1e9))])
-    progress = Progress(run, state, None, 7, 2, 30, 3.5, None, 2, 4, 5, 60.0, said, stored=6, sent_again=1)
-    return Figures(
-        progress=progress,
-        name="street",
-        detector="hog",
-        queue="hog-1234",
-        priority=3,
-        host="here",
-        failed_by={"empty": 2},
-        attempts=9,
-        sent_again_by={"lost": 1},
-        splits=1,
-        oldest_open_s=1.5,
-        stages=stages.histograms(),
-        last_progress=said - 2,
-        said=said,
-    )
+from producer.stages import BOUNDS_S
+from tests.owners import NOW, said
 
 
 def test_what_was_written_is_read_and_the_last_word_comes_first(client: redis.Redis) -> None:
