@@ -52,7 +52,7 @@ def worker(
         started = subprocess.Popen(
             [measure.console_script("worker"), "start", *options, "-c", str(processes)],
             cwd=folder,
-            env={**measure.environment(), **environment, "MANYEYES_BROKER_URL": url},
+            env={**measure.environment(), "MANYEYES_ROOTS": "*", **environment, "MANYEYES_BROKER_URL": url},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -60,11 +60,12 @@ class Session:
         dataset = pictures.make(self._folder / "pictures", plan.images, plan.weather.seed, poisons)
         environment = plugin.install(self._folder / "plugin", self._pace)
         limits = ("--memory-limit", str(MEMORY_LIMIT_MB)) if plan.poison else ()
+        options = ("--root", str(dataset.folder), *limits)
         with ExitStack() as stack:
             broker = Broker(self._logs / "broker.log")
             stack.callback(broker.close)
             broker.start()
-            fleet = Fleet(plan.workers, Serving(broker.url, environment, self._logs, limits))
+            fleet = Fleet(plan.workers, Serving(broker.url, environment, self._logs, options))
             stack.callback(fleet.close)
             self._wait(lambda: self._beating(broker) == fleet.processes, START_S, "the workers' heartbeats")
             begun = time.monotonic()

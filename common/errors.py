@@ -10,6 +10,8 @@ class ItemCode(StrEnum):
 
     NOT_FOUND = "not_found"
     NO_PERMISSION = "no_permission"
+    #: Outside what the worker may read.
+    FORBIDDEN = "forbidden"
     NOT_A_FILE = "not_a_file"
     READ_ERROR = "read_error"
     EMPTY = "empty"

@@ -21,6 +21,8 @@ FETCH_ATTEMPTS, FETCH_BACKOFF_S = 4, 0.5
 FETCH_TIMEOUT_S = 60.0
 #: Seconds for which a web server may take no connection, or say nothing, before the attempt has failed.
 CONNECT_S, SILENCE_S = 10.0, 20.0
+#: Redirects that one image's URL may take.
+MAX_REDIRECTS = 5
 #: Seconds for which an owner looks at one image in between: its lease is longer.
 GLANCE_S = 4.0
 #: Seconds. The default of --image-timeout: far more than any image should take, far less than a night.

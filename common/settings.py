@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     #: A base URL (or folder URL) that holds the registry's model files under their own names.
     model_mirror: str | None = None
 
+    #: FOLDER or URL, comma-separated: what a worker may read.
+    roots: str = ""
     #: THERE=HERE, comma-separated: folders of the producer's machine that have another name here.
     map: str = ""
     #: Seconds that one attempt to read a URL may take.

@@ -139,7 +139,9 @@ def open_cluster(broker_url: str | None, launch: Launch, rundir: RunDir) -> Iter
         yield Cluster(Connection(connect(broker_url), celery_app(broker_url)), launch, None, broker_url)
         return
     command = [sys.executable, "-m", "worker.cli", "start", *launch.worker_options()]
-    environment = {name: os.environ[name] for name in os.environ if name.startswith("MANYEYES_")}
+    given = {name: os.environ[name] for name in os.environ if name.startswith("MANYEYES_")}
+    # Of this user, and nobody else can send them anything: what the producer may read, they may.
+    environment = {**given, "MANYEYES_ROOTS": given.get("MANYEYES_ROOTS") or "*"}
     with LocalCluster.start(worker_command=command, environment=environment, log_folder=rundir.logs) as local:
         url = local.broker_url
         yield Cluster(Connection(connect(url), celery_app(url)), launch, local, url)

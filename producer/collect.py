@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from common.datasets import display_path, glance, is_url
@@ -170,40 +170,63 @@ class Collector:
 
         True where its shards come another way from now on. Raises ManyeyesError where they don't.
         """
-        codes = {record.error_code for record in result.records}
-        if None in codes:
+        codes = [record.error_code for record in result.records]
+        lack = _lack(codes)
+        if lack is None:
             return False
-        file = self._file_of(result.shard.first) if ItemCode.MISSING_PACKAGE in codes else None
-        if file is None and (not codes <= _UNSEEN or (file := self._there(result.shard)) is None):
+        rows = [row for row, code in enumerate(codes) if code is lack or lack is not ItemCode.FORBIDDEN]
+        items = [result.shard.first + row for row in rows]
+        file = self._file_of(items[0]) if lack is ItemCode.MISSING_PACKAGE else self._there(items)
+        if file is None:
             return False
-        shown, first = display_path(file), result.records[0]
-        if ItemCode.MISSING_PACKAGE in codes:
-            text = next(r.error for r in result.records if r.error_code == ItemCode.MISSING_PACKAGE)
-            why = f"worker {result.worker} cannot read {shown}: {text} on that machine, and start its worker again"
-        elif is_url(file):
-            why = (
-                f"worker {result.worker} cannot read {shown} ({first.error_code}), which this machine can; "
-                "give that machine the same network, credentials and endpoint, and start its worker again, "
-                "or let images go through Redis: `producer resume --transport auto`"
-            )
-        else:
-            why = (
-                f"worker {result.worker} does not see {shown}, which is there; mount its disk on that machine, "
-                "readable, under the same name or with `worker start --map THERE=HERE`, "
-                "or let images go through Redis: `producer resume --transport auto`"
-            )
-        if self.ship_instead(f"worker {result.worker} cannot read {shown} ({first.error_code})"):
+        if self.ship_instead(f"worker {result.worker} cannot read {display_path(file)} ({lack})"):
             return True
         if ItemCode.READ_ERROR in codes:
             return False  # it may be the object's own fault, of that moment: a row, to be tried again
         # Nor is anything of it collected later, when the disk is there.
         self._ledger.free(self._token, *(shard.shard for shard in self._ledger.open_shards()))
-        raise ManyeyesError(why)
+        text = next(record.error for record in result.records if record.error_code is lack)
+        raise ManyeyesError(_why(lack, file, result.worker, text or ""))
 
-    def _there(self, shard: ShardId) -> bytes | None:
-        """A file of the shard's that can be read here: the first may be missing everywhere, and the others not."""
+    def _there(self, items: Sequence[int]) -> bytes | None:
+        """A file of these that can be read here: the first may be missing everywhere, and the others not."""
         until = time.monotonic() + _GLANCES_S
-        for item in sorted({shard.first, shard.first + shard.count // 2, shard.first + shard.count - 1}):
+        for item in sorted({items[0], items[len(items) // 2], items[-1]}):
             if time.monotonic() < until and glance(file := self._file_of(item)) is not None:
                 return file
         return None
+
+
+def _lack(codes: Sequence[ItemCode | None]) -> ItemCode | None:
+    """By which code a worker shows that it lacks what others have; None where images fail for themselves.
+
+    One image that it must not read is enough: whether others are in its shard is chance, and the tables are not.
+    """
+    if ItemCode.FORBIDDEN in codes:
+        return ItemCode.FORBIDDEN
+    if None in codes:
+        return None
+    if ItemCode.MISSING_PACKAGE in codes:
+        return ItemCode.MISSING_PACKAGE
+    return codes[0] if _UNSEEN.issuperset(codes) else None
+
+
+def _why(lack: ItemCode, file: bytes, worker: str, text: str) -> str:
+    """For the user, of a worker that must not go on like this."""
+    shown, or_ship = display_path(file), "or let images go through Redis: `producer resume --transport auto`"
+    if lack is ItemCode.MISSING_PACKAGE:
+        return f"worker {worker} cannot read {shown}: {text} on that machine, and start its worker again"
+    if lack is ItemCode.FORBIDDEN:
+        return (
+            f"worker {worker} may not read {shown}; start it with `--root`, a folder or URL above it "
+            f"(`producer up --root` for a hub's), {or_ship}"
+        )
+    if is_url(file):
+        return (
+            f"worker {worker} cannot read {shown} ({lack}), which this machine can; "
+            f"give that machine the same network, credentials and endpoint, and start its worker again, {or_ship}"
+        )
+    return (
+        f"worker {worker} does not see {shown}, which is there; mount its disk on that machine, "
+        f"readable, under the same name or with `worker start --map THERE=HERE`, {or_ship}"
+    )

@@ -31,6 +31,7 @@ UP_EXAMPLES = "\n\n".join(
         "Examples:",
         "producer up",
         "producer up --listen 0.0.0.0 --detector best.onnx",
+        "producer up --root /data     (what the workers here may read)",
         "producer up --listen 192.168.1.5:7000 --no-workers --no-flower",
     )
 )
@@ -70,6 +71,14 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     labels: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
     ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="What local workers may read, as of `worker start`; several, or separated by commas. "
+            "(default: no file; env var: MANYEYES_ROOTS)",
+        ),
+    ] = None,
     workers: Annotated[
         bool | None, typer.Option("--workers/--no-workers", envvar="MANYEYES_WORKERS", help="Work on this machine too.")
     ] = None,
@@ -104,7 +113,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     """
     from producer.hub import lifecycle, words
     from producer.hub.addresses import Listen
-    from producer.hub.settings import Wish
+    from producer.hub.settings import Wish, absolute_roots
     from producer.options import absolute_detector
 
     wish = Wish(
@@ -113,6 +122,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         head=head,
         labels=str(labels.absolute()) if labels else None,
         concurrency=concurrency,
+        roots=absolute_roots(",".join(root) if root else os.environ.get("MANYEYES_ROOTS", "")) or None,
         workers=workers,
         flower=flower,
         flower_port=flower_port,

@@ -141,7 +141,7 @@ class Session:
         root = os.fsencode(self.spec.root)
         chosen = choose(transport, self.cluster.connection, self.spec.queue, root, first)
         if chosen.why:
-            self.talk.say(f"note: {chosen.why} cannot read the images: they go through Redis (--transport redis)")
+            self.talk.say(f"note: {chosen.why}")
         return chosen.way
 
     def _run(self, owner: Owner) -> RunState:

@@ -12,7 +12,7 @@ import redis
 
 from common import presence, sight
 from common.cargo import ON_BROKER, PORT_KEY
-from common.datasets import is_url, pack_path
+from common.datasets import display_path, is_url, pack_path
 from common.errors import UsageError
 from common.limits import SHIP_WINDOW_BYTES, SIGHT_S
 from common.sight import SIGHT_COMMAND, Sight
@@ -76,7 +76,7 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The way that is taken, and why, if the user did not say so."""
+    """The way that is taken, and why, for the user, who did not say so."""
 
     way: Way
     why: str = ""
@@ -114,8 +114,11 @@ def choose(
             f"worker {cut_off[0]} does not reach port {place} of the broker's host, through which images' bytes go; "
             "open that port there, or stop that worker; then `producer resume`"
         )
-    why = f"{', '.join(blind[:3])}{' and others' if len(blind) > 3 else ''}"
-    return Chosen(Way.REDIS, why)
+    who = f"{', '.join(blind[:3])}{' and others' if len(blind) > 3 else ''}"
+    if any(answers[worker].forbidden for worker in blind):
+        way_out = f"to let it:  worker start --root {display_path(root)}, or producer up --root there"
+        return Chosen(Way.REDIS, f"{who} may not read the images: they go through Redis; {way_out}")
+    return Chosen(Way.REDIS, f"{who} cannot read the images: they go through Redis (--transport redis)")
 
 
 def _ask(connection: Connection, queue: str, root: bytes, items: Sequence[bytes], place: str) -> dict[str, Sight]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import socket
 import subprocess
 import sys
@@ -67,7 +69,8 @@ class Web:
     """A folder by HTTP. A path (without the first slash) that is to fail does so that often, then works."""
 
     url: str
-    #: Path to what happens: a status, `cut` (in the middle of the body) or `hang`; and how often.
+    #: Path to what happens: a status, `cut` (in the middle of the body), `hang`, `endless` (a body), `bomb` (one of a
+    #: few bytes, 50 MB when unpacked), or a URL to go to; and how often.
     faults: dict[str, tuple[int | str, int]] = field(default_factory=dict)
     #: Every path that was asked for, in order.
     asked: list[str] = field(default_factory=list)
@@ -84,7 +87,7 @@ class Web:
 
 
 @contextmanager
-def web_server(folder: Path) -> Iterator[Web]:
+def web_server(folder: Path, host: str = "127.0.0.1") -> Iterator[Web]:
     class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -102,6 +105,27 @@ def web_server(folder: Path) -> Iterator[Web]:
                     self.end_headers()
                     self.wfile.write((folder / path).read_bytes()[:100])
                     self.close_connection = True
+                case "endless":
+                    self.send_response(200)
+                    self.end_headers()
+                    with contextlib.suppress(OSError):
+                        while not web.ended.is_set():
+                            self.wfile.write(bytes(1 << 16))
+                    self.close_connection = True
+                case "bomb":
+                    body = gzip.compress(bytes(50_000_000))
+                    self.send_response(200)
+                    self.send_header("Content-Encoding", "gzip")
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    with contextlib.suppress(OSError):
+                        self.wfile.write(body)
+                    self.close_connection = True
+                case str(url) if "://" in url:
+                    self.send_response(302)
+                    self.send_header("Location", url)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                 case "hang":
                     web.ended.wait()
                     self.close_connection = True
@@ -111,8 +135,8 @@ def web_server(folder: Path) -> Iterator[Web]:
         def log_message(self, *_: object) -> None:
             return None
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    web = Web(f"http://127.0.0.1:{server.server_port}")
+    server = ThreadingHTTPServer((host, 0), Handler)
+    web = Web(f"http://{host}:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -49,6 +49,8 @@ _process: Any = None
 _checked: list[DetectorInfo] = []
 #: What the pool processes are at; its memory is shared with them by the fork.
 _recorder: Any = None
+#: What may be read, as it was when the worker started.
+_roots: Any = None
 _warden: Any = None
 _ended_with: list[int] = []
 #: The Celery node's name, as Flower shows it; set before the pool forks.
@@ -73,11 +75,10 @@ def detect(**kwargs: Any) -> str:
 def _sight(state: Any, root: str, paths: list[str], cargo: str) -> dict[str, Any]:
     """In the parent, for a producer that asks whether this machine sees its files."""
     from worker import sight
-    from worker.roots import Roots
 
     client = _client()
     try:
-        return sight.answer(client, Roots.parse(settings.map), root, paths, cargo).to_json()
+        return sight.answer(client, _roots, root, paths, cargo).to_json()
     finally:
         client.close()
 
@@ -85,7 +86,7 @@ def _sight(state: Any, root: str, paths: list[str], cargo: str) -> dict[str, Any
 @signals.celeryd_init.connect
 def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
-    global _node, _recorder
+    global _node, _recorder, _roots
     from worker import check
     from worker.recorder import Recorder
     from worker.roots import Roots
@@ -96,7 +97,7 @@ def _check(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
             raise UsageError(
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
             )
-        Roots.parse(settings.map)
+        _roots = Roots.parse(settings.roots, settings.map)
         child = check.start()
         # Meanwhile: Celery itself would try for ever.
         _await_broker(settings.broker_url)
@@ -133,14 +134,13 @@ def _load(**_: Any) -> None:
     global _process
     try:
         from worker import check, process
-        from worker.roots import Roots
 
         process.one_thread()
         detectors = check.load_all(settings)
         if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
             raise UsageError("the model file has changed since this worker started; start it again")
         slot = _recorder.slot(getattr(current_process(), "index", 0))
-        _process = process.PoolProcess(_client(), detectors, _node, slot, Roots.parse(settings.map))
+        _process = process.PoolProcess(_client(), detectors, _node, slot, _roots)
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
         print(f"error: {error}", file=sys.stderr, flush=True)

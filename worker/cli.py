@@ -56,13 +56,22 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     labels: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
     ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="What it may read: folders, beginnings of URLs, or '*' for all; several, or separated by commas. "
+            "Without: no file of this machine, and http(s), s3 and gs. (env var: MANYEYES_ROOTS)",
+        ),
+    ] = None,
     map_: Annotated[
         str | None,
         typer.Option(
             "--map",
             envvar="MANYEYES_MAP",
             metavar="THERE=HERE",
-            help="A folder of the producer's machine, or a URL, and its name here; several separated by commas.",
+            help="A folder of the producer's machine, or a URL, and its name here, which may be read then; several "
+            "separated by commas.",
         ),
     ] = None,
     memory_limit: Annotated[
@@ -79,6 +88,8 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
 
     worker start --join hub.url     (there:  producer url > hub.url; copy it here)
 
+    worker start --root /data --root s3://bucket/photos/     (what it may read: files there, and objects)
+
     worker start --map /data=/mnt/photos     (where the producer's /data has that name)
 
     The model is checked first, in a process of its own; each pool process then loads it once.
@@ -90,6 +101,8 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         "MANYEYES_BROKER_URL": broker,
         "MANYEYES_HEAD": head,
         "MANYEYES_LABELS": str(labels) if labels else None,
+        # Not by typer, which takes a blank in the environment's for a separator.
+        "MANYEYES_ROOTS": ",".join(root) if root else None,
         "MANYEYES_MAP": map_,
         "MANYEYES_MEMORY_LIMIT": str(memory_limit),
     }

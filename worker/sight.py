@@ -18,11 +18,11 @@ from worker.roots import Roots
 def answer(client: redis.Redis, roots: Roots, root: str, paths: list[str], cargo: str) -> Sight:
     """A disk that hangs is not seen: the worker's parent waits no longer than the producer does."""
     found: list[tuple[str | None, ...]] = []
-    files = [roots.find(unpack_path(root), unpack_path(path)) for path in paths]
+    files = [(unpack_path(root), unpack_path(path)) for path in paths]
     reached: list[bool] = []
     # A firewall that drops what it does not let through is as silent as a disk that hangs.
     threads = [
-        threading.Thread(target=lambda: found.append(look(files)), name="sight", daemon=True),
+        threading.Thread(target=lambda: found.append(look(files, roots.read)), name="sight", daemon=True),
         threading.Thread(target=lambda: reached.append(_reached(client, cargo)), name="reach", daemon=True),
     ]
     deadline = time.monotonic() + SIGHT_S / 2

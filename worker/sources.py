@@ -52,7 +52,7 @@ class Sources:
         """Fetches the shard's items in their order. Raises ItemError and NotLoaded."""
 
         def read(path: bytes) -> bytes:
-            return datasets.fetch(*self._roots.find(shard.root, path))
+            return self._roots.read(shard.root, path)
 
         if shard.cargo == NOWHERE and not datasets.is_url(shard.root):
             yield read

@@ -47,7 +47,8 @@ class Hub:
 
     def join(self, host: Host, processes: int = 1) -> Running:
         """As the hub says that another machine joins."""
-        return host.start("worker", "start", "--join", self.url, "--detector", NAME, "-c", processes)
+        roots = ("--root", host.lab.folder)  # of which it sees its own part
+        return host.start("worker", "start", "--join", self.url, "--detector", NAME, "-c", processes, *roots)
 
     def submit(self, host: Host, dataset: str, *options: object) -> Running:
         command = ("submit", dataset, "--detector", NAME, "--json", *options)

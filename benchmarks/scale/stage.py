@@ -40,7 +40,7 @@ def broker(folder: Path) -> Iterator[tuple[str, int]]:
 def environment(folder: Path, url: str) -> dict[str, str]:
     """In which the detector that does nothing is known."""
     known = plugin.declare(folder / "plugin", "manyeyes-scale", {nothing.NAME: "benchmarks.scale.nothing:family"})
-    return {**measure.environment(), **known, "MANYEYES_BROKER_URL": url}
+    return {**measure.environment(), **known, "MANYEYES_BROKER_URL": url, "MANYEYES_ROOTS": str(folder.parent)}
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.datasets import files, remote, stores
+from common.datasets.allowed import Allowed, url_root
 from common.datasets.base import (
     IMAGE_SUFFIXES,
     Item,
@@ -38,6 +39,7 @@ from common.limits import MAX_PATH_BYTES
 __all__ = [
     "IMAGE_SUFFIXES",
     "STDIN",
+    "Allowed",
     "Dataset",
     "Item",
     "ListingCounts",
@@ -48,6 +50,7 @@ __all__ = [
     "open_dataset",
     "pack_path",
     "unpack_path",
+    "url_root",
     "whole",
 ]
 
@@ -147,13 +150,15 @@ def open_dataset(paths: Sequence[str], cwd: Path | None = None, stdin: BinaryIO 
     return Dataset(tuple(given), sources, stdin_names)
 
 
-def fetch(root: bytes, path: bytes) -> bytes:
-    """One item's bytes, as they are, in any thread and any process.
+def fetch(root: bytes, path: bytes, allowed: Allowed | None = None) -> bytes:
+    """One item's bytes, as they are, in any thread and any process: whatever it is, or what a worker is allowed.
 
-    Raises ItemError: not_found, no_permission, not_a_file, too_large, read_error, out_of_memory; of a URL also
-    missing_package, where this machine lacks what reads it.
+    Raises ItemError: not_found, forbidden, no_permission, not_a_file, too_large, read_error, out_of_memory; of a URL
+    also missing_package, where this machine lacks what reads it.
     """
-    return stores.read(whole(root, path)) if is_url(root) else files.fetch(root, path)
+    if is_url(root):
+        return stores.read(whole(root, path), allowed=allowed)
+    return files.fetch(root, path, allowed)
 
 
 def glance(item: bytes) -> bytes | None:

@@ -7,6 +7,7 @@ from typing import Any
 from common.datasets.base import pack_path, unpack_path
 from common.datasets.files import check_size
 from common.datasets.stores import Kind
+from common.limits import MAX_FILE_BYTES
 
 
 class AnyStore:
@@ -19,8 +20,12 @@ class AnyStore:
         info = self._call("info", url, seconds)
         if info["type"] == "directory":
             raise IsADirectoryError
+        if info["size"] == 0:
+            return b""
         check_size(info["size"] or 0)
-        data: bytes = self._call("cat_file", url, seconds)
+        # No more than it has said that it has; one byte too many where it says nothing.
+        data: bytes = self._call("cat_file", url, seconds, start=0, end=info["size"] or MAX_FILE_BYTES + 1)
+        check_size(len(data))
         return data
 
     def kind(self, url: bytes, seconds: float) -> Kind:

@@ -6,6 +6,7 @@ import errno
 import socket
 from dataclasses import dataclass
 
+from common.datasets.addresses import RefusedAddress
 from common.errors import ItemCode, ItemError
 
 _AGAIN = frozenset(
@@ -77,8 +78,12 @@ def _of_connection(error: Exception) -> Fault:
     if isinstance(error, TimeoutError):
         return _unreadable("it takes too long", True)
     cause = getattr(error, "os_error", error)
+    if isinstance(cause, RefusedAddress):
+        return Fault(ItemCode.FORBIDDEN, str(cause))
     if isinstance(cause, socket.gaierror):
         return _unreadable("its host is not known", cause.errno == socket.EAI_AGAIN)
+    if "Redirect" in name:
+        return _unreadable("it is redirected too often, or to no server", False)
     if module in ("botocore", "google") and any(word in name for word in _NO_CREDENTIALS):
         return _NO_PERMISSION
     if (

@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
 
+from common.datasets.allowed import READ, Allowed, check_regular
 from common.datasets.base import Tally, with_slash
 from common.errors import ItemCode, ItemError
 from common.limits import MAX_FILE_BYTES
@@ -56,20 +56,20 @@ def _resolved(folder: bytes) -> bytes:
     return os.path.realpath(folder)
 
 
-def fetch(root: bytes, path: bytes) -> bytes:
-    """One item's bytes, as they are (none for an empty file).
+def fetch(root: bytes, path: bytes, allowed: Allowed | None = None) -> bytes:
+    """One item's bytes, as they are (none for an empty file); no more than it has when it is opened.
 
-    Raises ItemError: not_found, no_permission, not_a_file, too_large, read_error, out_of_memory.
+    Raises ItemError: not_found, forbidden, no_permission, not_a_file, too_large, read_error, out_of_memory.
     """
+    whole = with_slash(root) + path
+    if b"\0" in whole:
+        raise ItemError(ItemCode.NOT_FOUND, "no file has a name with a NUL in it; give the image itself")
     try:
-        # Without O_NONBLOCK a named pipe would hold the process until somebody writes into it.
-        handle = os.open(with_slash(root) + path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb", buffering=0) as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise ItemError(ItemCode.NOT_A_FILE, "not a regular file; give the image itself")
+        with open(os.open(whole, READ) if allowed is None else allowed.open(whole), "rb") as file:
+            status = os.fstat(file.fileno())
+            check_regular(status)
             check_size(status.st_size)
-            return file.readall()
+            return file.read(status.st_size)
     except OSError as error:
         raise _item_error(error) from None
     except MemoryError:
@@ -82,6 +82,17 @@ def check_size(size: int) -> None:
     """Raises ItemError for more than is read into memory."""
     if size > MAX_FILE_BYTES:
         raise ItemError(ItemCode.TOO_LARGE, f"{size} bytes; a file of at most {MAX_FILE_BYTES} is read")
+
+
+async def within_bounds(parts: AsyncIterable[bytes]) -> bytes:
+    """What comes, whole, whatever was said before of its size. Raises ItemError: too_large."""
+    found: list[bytes] = []
+    size = 0
+    async for part in parts:
+        size += len(part)
+        check_size(size)
+        found.append(part)
+    return b"".join(found)
 
 
 def _item_error(error: OSError) -> ItemError:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from common.datasets.base import pack_path, unpack_path
-from common.datasets.files import check_size
+from common.datasets.files import check_size, within_bounds
 from common.datasets.stores import Kind
 
+#: Bytes that are asked of a body at a time.
+_CHUNK_BYTES = 1 << 20
 #: Ending of S3's directory buckets, which list in no order.
 _UNORDERED = "--x-s3"
 
@@ -31,8 +33,7 @@ class S3Store:
         answer = await self._file_system._call_s3("get_object", Bucket=bucket, Key=key, **self._file_system.req_kw)
         try:
             check_size(answer["ContentLength"])
-            data: bytes = await answer["Body"].read()
-            return data
+            return await within_bounds(answer["Body"].iter_chunks(_CHUNK_BYTES))
         finally:
             answer["Body"].close()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
+from common.datasets.allowed import Allowed
 from common.datasets.base import display_path
 from common.datasets.faults import fault_of
 from common.errors import ItemCode, ItemError, ManyeyesError, UsageError
@@ -74,9 +75,11 @@ def _timeout_s() -> float:
     return Settings().fetch_timeout
 
 
-def read(url: bytes, patience: Patience | None = None) -> bytes:
+def read(url: bytes, patience: Patience | None = None, allowed: Allowed | None = None) -> bytes:
     """An object's bytes. From any thread, also after a fork. Raises ItemError, with the codes that files have."""
-    return _patiently(lambda store, seconds: store.read(url, seconds), url, patience or Patience.full())
+    if allowed is not None:
+        allowed.check_url(url)
+    return _patiently(lambda store, seconds: store.read(url, seconds), url, patience or Patience.full(), allowed)
 
 
 def kind(url: bytes) -> Kind:
@@ -104,10 +107,10 @@ def names(folder: bytes) -> Iterator[bytes]:
             attempt += 1
 
 
-def _patiently(do: Callable[[Store, float], T], url: bytes, patience: Patience) -> T:
+def _patiently(do: Callable[[Store, float], T], url: bytes, patience: Patience, allowed: Allowed | None = None) -> T:
     for attempt in range(1, patience.attempts + 1):
         try:
-            return do(_store_of(url), patience.seconds)
+            return do(_store_of(url, allowed), patience.seconds)
         except UsageError as error:
             # Of a worker: what the producer has, it lacks.
             raise ItemError(ItemCode.MISSING_PACKAGE, str(error)) from None
@@ -149,23 +152,25 @@ def file_system_class(url: bytes) -> Any:
         raise UsageError(f"{scheme}:// is no scheme that fsspec knows; s3://, gs:// and https:// are some") from None
 
 
-def _store_of(url: bytes) -> Store:
+def _store_of(url: bytes, allowed: Allowed | None = None) -> Store:
     cls = file_system_class(url)
     # Of a server for each host, such as ftp: the host.
     options = tuple(sorted(cls._get_kwargs_from_urls(url.decode("utf-8", "surrogateescape")).items()))
     # A file system that is not asynchronous may be one connection: not for two threads at once.
     thread = 0 if getattr(cls, "async_impl", False) else threading.get_ident()
     # A new one after a fork: it cannot share the event loop's thread, which is not there any more.
-    return _opened(os.getpid(), thread, url.partition(b"://")[0], options)
+    return _opened(os.getpid(), thread, url.partition(b"://")[0], options, allowed)
 
 
 @functools.lru_cache(maxsize=256)
-def _opened(pid: int, thread: int, scheme: bytes, options: tuple[tuple[str, Any], ...]) -> Store:
+def _opened(
+    pid: int, thread: int, scheme: bytes, options: tuple[tuple[str, Any], ...], allowed: Allowed | None
+) -> Store:
     cls = file_system_class(scheme + b"://")
     if scheme in (b"http", b"https"):
         from common.datasets.webstore import WebStore
 
-        return WebStore(cls)
+        return WebStore(cls, allowed)
     if scheme in (b"s3", b"s3a"):
         from common.datasets.s3store import S3Store
 

@@ -12,7 +12,7 @@ from common.errors import UsageError
 
 _SCHEME = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_HTTP = (b"http", b"https")
+HTTP = (b"http", b"https")
 #: Bytes whose escape means something else than the byte itself: to servers, or to us.
 _STAY_ESCAPED = frozenset(b"%?#/\\+\x7f") | frozenset(range(0x20))
 #: What needs no escape in a URL; an escape that is there already is one.
@@ -50,11 +50,16 @@ def canonical(url: bytes) -> bytes:
         )
     if not host:
         raise UsageError(f"{display_path(url)} names no bucket or host: give {display_path(scheme)}://NAME/...")
-    if scheme in _HTTP:
+    if scheme in HTTP:
         host = host.lower()
         if b"%" in path and b"?" not in path:
-            path = _ESCAPE.sub(_unescaped, path)
+            path = unescaped(path)
     return scheme + b"://" + host + slash + path
+
+
+def unescaped(path: bytes) -> bytes:
+    """Without the escapes that mean the byte itself."""
+    return _ESCAPE.sub(_unescaped, path)
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
@@ -93,8 +98,8 @@ def glob_base(url: bytes) -> tuple[bytes, tuple[str, ...]]:
     A `?` is a wildcard in names of objects, but begins the query of a web address.
     """
     scheme, _, rest = url.partition(b"://")
-    magic = b"*[" if scheme in _HTTP else b"*[?"
-    if scheme in _HTTP and b"?" in rest:
+    magic = b"*[" if scheme in HTTP else b"*[?"
+    if scheme in HTTP and b"?" in rest:
         return url, ()
     segments = rest.split(b"/")
     for number, segment in enumerate(segments):

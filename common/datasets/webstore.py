@@ -8,10 +8,12 @@ from html.parser import HTMLParser
 from typing import Any, TypeVar
 
 from common import __version__
-from common.datasets.files import check_size
+from common.datasets.addresses import guarded_socket
+from common.datasets.allowed import Allowed, forbidden
+from common.datasets.files import check_size, within_bounds
 from common.datasets.stores import Kind
 from common.datasets.urls import canonical, to_send
-from common.limits import CONNECT_S, SILENCE_S
+from common.limits import CONNECT_S, MAX_REDIRECTS, SILENCE_S
 
 T = TypeVar("T")
 
@@ -19,7 +21,7 @@ T = TypeVar("T")
 class WebStore:
     """Connections are kept, and shared by all threads."""
 
-    def __init__(self, file_system: Any) -> None:
+    def __init__(self, file_system: Any, allowed: Allowed | None = None) -> None:
         import aiohttp
         from fsspec.config import conf
 
@@ -33,7 +35,9 @@ class WebStore:
             **given,
             "headers": {**headers, **given.get("headers", {})},
         }
-        self._file_system = file_system(client_kwargs=ours)
+        self._allowed = allowed
+        guarded = allowed is not None and not allowed.urls
+        self._file_system = file_system(client_kwargs=ours, **({"get_client": _guarded_client} if guarded else {}))
 
     def read(self, url: bytes, seconds: float) -> bytes:
         return self._get(url, _body, seconds)
@@ -59,7 +63,9 @@ class WebStore:
 
         async def get() -> T:
             session = await self._file_system.set_session()
-            async with session.get(URL(to_send(url), encoded=True), **self._file_system.kwargs) as answer:
+            checks = () if self._allowed is None else (_each_hop(self._allowed),)
+            options = {"max_redirects": MAX_REDIRECTS, "middlewares": checks, **self._file_system.kwargs}
+            async with session.get(URL(to_send(url), encoded=True), **options) as answer:
                 answer.raise_for_status()
                 return await use(answer)
 
@@ -67,16 +73,32 @@ class WebStore:
         return found
 
 
+async def _guarded_client(**options: Any) -> Any:
+    """Connects to no address of this machine's own, whatever a name or a redirect says."""
+    import aiohttp
+
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=guarded_socket), **options)
+
+
+def _each_hop(allowed: Allowed) -> Callable[[Any, Any], Awaitable[Any]]:
+    """Looks at a request and at each that a redirect makes of it. Raises ItemError: forbidden."""
+    before = "http"
+
+    async def hop(request: Any, go_on: Callable[[Any], Awaitable[Any]]) -> Any:
+        nonlocal before
+        if before == "https" != request.url.scheme:
+            raise forbidden()
+        before = request.url.scheme
+        allowed.check_url(str(request.url).encode())
+        return await go_on(request)
+
+    return hop
+
+
 async def _body(answer: Any) -> bytes:
     """Raises ItemError: too_large."""
     check_size(answer.content_length or 0)
-    parts: list[bytes] = []
-    size = 0
-    async for part in answer.content.iter_any():
-        size += len(part)
-        check_size(size)
-        parts.append(part)
-    return b"".join(parts)
+    return await within_bounds(answer.content.iter_any())
 
 
 class _Links(HTMLParser):

@@ -148,7 +148,7 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     ]
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
-        of_worker = {"MANYEYES_BROKER_URL": settings.local_url(Role.WORKER)}
+        of_worker = {"MANYEYES_BROKER_URL": settings.local_url(Role.WORKER), "MANYEYES_ROOTS": settings.roots}
         parts.append(PartPlan(WORKER, command, of_worker, patience_s=30.0))
     if settings.flower:
         of_flower = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
@@ -18,6 +19,12 @@ DEFAULT_DETECTOR = "hog"
 DASHBOARD = "dashboard"
 
 
+def absolute_roots(text: str) -> str:
+    """The same wherever the workers are started; URLs and `*` as they are."""
+    parts = (part.strip() for part in text.split(",") if part.strip())
+    return ",".join(part if "://" in part or part == "*" else str(Path(part).expanduser().absolute()) for part in parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the user typed at `up`; None: as last time."""
@@ -27,6 +34,7 @@ class Wish:
     head: str | None = None
     labels: str | None = None
     concurrency: int | None = None
+    roots: str | None = None
     workers: bool | None = None
     flower: bool | None = None
     flower_port: int | None = None
@@ -52,6 +60,8 @@ class HubSettings:
     head: str | None = None
     labels: str | None = None
     concurrency: int = 0
+    #: What local workers may read, separated by commas.
+    roots: str = ""
     flower: bool = True
     flower_port: int = addresses.DEFAULT_FLOWER_PORT
     #: Off: metrics have no password.

@@ -80,6 +80,11 @@ def cautions(hub: Hub) -> list[str]:
             found.append(
                 f"note: whoever reaches port {hub.settings.monitor_port} reads the metrics, without a password"
             )
+    if hub.settings.workers and not hub.settings.roots:
+        found.append(
+            "note: its workers may read no file of this machine, so images pass through Redis; to let them:  "
+            f"{command(hub.folder, 'down')}; {command(hub.folder, 'up')} --root FOLDER"
+        )
     found += [
         f"warning: {_NAMES.get(part.name, part.name)} ended ({part.how}) and is started again; "
         f"see {hub.folder.logs / part.name}.log"

@@ -57,7 +57,8 @@ def test_each_detector_has_its_runs_done_by_whoever_serves_it(
 ) -> None:
     (made.folder / "second").mkdir()
     only = ["worker", "start", "--detector", OTHER, "-c", "1"]
-    with a_worker([*BOTH, "-c", "1"], made.folder, redis_url), a_worker(only, made.folder / "second", redis_url, 2):
+    second, below = made.folder / "second", {"MANYEYES_ROOTS": str(made.folder)}
+    with a_worker([*BOTH, "-c", "1"], made.folder, redis_url), a_worker(only, second, redis_url, 2, **below):
         together = {name: submit(name, name) for name in (NAME, OTHER)}
         ended = {name: finish(run) for name, run in together.items()}
         made.pace(0)

@@ -39,14 +39,17 @@ class World:
         (folder / "empty").mkdir()
         self._stack = ExitStack()
 
-    def worker(self, name: str, *options: str, sees: bool, processes: int = 1) -> subprocess.Popen[str]:
+    def worker(
+        self, name: str, *options: str, sees: bool, processes: int = 1, roots: str | None = None
+    ) -> subprocess.Popen[str]:
         """Which does not see is told that the dataset lies in an empty folder."""
         home = self.folder / name
         home.mkdir()
         command = ["worker", "start", "--detector", "poisonable", "-c", str(processes), *options]
         blind = [] if sees else ["--map", f"{self.folder}/photos={self.folder}/empty"]
         with_others = self._others + processes
-        worker = self._stack.enter_context(a_worker([*command, *blind], home, self.url, with_others))
+        below = {"MANYEYES_ROOTS": str(self.folder) if roots is None else roots}
+        worker = self._stack.enter_context(a_worker([*command, *blind], home, self.url, with_others, **below))
         self._others = with_others
         return worker
 
@@ -147,6 +150,32 @@ def test_a_blind_worker_that_joins_later_makes_the_run_ship(
     check(said, world, quiet, client)
     assert "images go through Redis from now on" in said.err
     assert sent_again(only_run(world.folder))["not_loaded"] > 0, "what was open was not loaded"
+
+
+def test_to_workers_without_a_root_images_are_shipped(
+    world: World, quiet: dict[str, bytes], client: redis.Redis
+) -> None:
+    world.worker("closed", sees=True, roots="")
+    said = finish(world.submit("--transport", "path"))
+    assert said.code == 1 and "may not read" in said.error and "--root" in said.error and "--transport" in said.error
+    asked = ("resume", "--transport", "auto", "--json")
+    again = producer(*asked, cwd=world.folder, MANYEYES_BROKER_URL=world.url)
+    check(again, world, quiet, client)
+    [note] = [line for line in again.err.splitlines() if "may not read the images" in line]
+    assert f"worker start --root {world.folder}/photos" in note
+
+
+def test_a_link_that_leads_out_of_the_roots_is_the_owners_to_follow(
+    world: World, made: poison.Poisoned, client: redis.Redis
+) -> None:
+    """The tables are what they are on one machine alone, however the images fall into shards."""
+    inside = sorted((world.folder / "photos").rglob("*.jpg"))[-1]
+    inside.rename(world.folder / "elsewhere.jpg")
+    inside.symlink_to(world.folder / "elsewhere.jpg")
+    said = producer("submit", "photos", "--detector", "poisonable", "--json", "--output", "quiet", cwd=world.folder)
+    world.worker("rooted", sees=True, roots=f"{world.folder}/photos")
+    check(finish(world.submit()), world, outputs(world.folder / said.json["run_dir"]), client)
+    assert "not_loaded" in sent_again(only_run(world.folder)) or "(forbidden)" in said.err
 
 
 def test_a_run_that_was_to_go_by_path_is_resumed_another_way(

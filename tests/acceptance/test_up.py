@@ -45,7 +45,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
         image = cv2.resize(random.integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
         (hub.cwd / "photos" / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
     try:
-        hub.up(*ON_FREE_PORTS, "--monitor", "--monitor-port", 0, "--detector", "hog", "--concurrency", 1)
+        options = ("--monitor", "--monitor-port", 0, "--root", hub.cwd)
+        hub.up(*ON_FREE_PORTS, *options, "--detector", "hog", "--concurrency", 1)
         yield hub
     finally:
         hub.producer("down")

@@ -19,14 +19,17 @@ from tests.waiting import wait_until
 def a_worker(
     command: list[str], cwd: Path, url: str, processes: int = 1, **extra: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """A worker that lives while the block runs; when it begins, there are so many processes in all."""
+    """A worker that lives while the block runs; when it begins, there are so many processes in all.
+
+    It may read what is below `cwd`, unless `extra` says else.
+    """
     log = cwd / "worker.log"
     # Not a pipe: nobody reads while it works, and a full pipe would stop it.
     with log.open("w") as words:
         worker = subprocess.Popen(
             [BIN / command[0], *command[1:]],
             cwd=cwd,
-            env=environment(MANYEYES_BROKER_URL=url, **extra),
+            env=environment(**{"MANYEYES_BROKER_URL": url, "MANYEYES_ROOTS": str(cwd), **extra}),
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=words,
