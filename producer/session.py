@@ -245,7 +245,7 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OperationalError) as error:
-        what = "refuses" if isinstance(error, redis.ResponseError) else "is lost"
+        what = "refuses" if isinstance(error.__cause__ or error, redis.ResponseError) else "is lost"
         if (rundir.path / "run.json").exists():
             remedy = f"; what is done is kept; when that is mended:  {rundir.command('resume')}"
         else:

@@ -36,7 +36,8 @@ class Unrest:
 
         Raises the error itself where the broker will never do what is asked.
         """
-        if isinstance(error, redis.exceptions.NoPermissionError):
+        # kombu's errors have Redis's for a cause.
+        if redis.exceptions.NoPermissionError in (type(error), type(error.__cause__)):
             raise error  # waiting changes no permission
         now = time.monotonic()
         if self._away_since is None:

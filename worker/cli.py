@@ -86,7 +86,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
 
     Examples:  MANYEYES_BROKER_URL=redis://head:6379/0 worker start --detector best.onnx --concurrency 4
 
-    worker start --join hub.url     (there:  producer url > hub.url; copy it here)
+    worker start --join hub.url     (there:  producer url worker > hub.url; copy it here)
 
     worker start --root /data --root s3://bucket/photos/     (what it may read: files there, and objects)
 
@@ -129,7 +129,7 @@ def broker_url(text: str) -> str:
         why = getattr(error, "strerror", None) or "no text"
         raise UsageError(
             f"--join {redact(text)} is neither redis://HOST:PORT/0 nor a file that can be read ({why}); "
-            "`producer url` prints what belongs there"
+            "`producer url worker` prints what belongs there"
         ) from None
 
 

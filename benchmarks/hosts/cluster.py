@@ -37,18 +37,21 @@ class Hub:
     """What `producer up` has started on a host, without workers of its own."""
 
     host: Host
+    #: A producer's, and a worker's.
     url: str
+    join_url: str
 
     @classmethod
     def up(cls, host: Host, listen: str, state: str = "state") -> Hub:
         options = ("--listen", f"{listen}:0", "--cargo-port", "0", "--no-workers", "--no-flower", "--state", state)
         host.run("producer", "up", *options)
-        return cls(host, host.run("producer", "url", "--state", state).strip())
+        urls = (host.run("producer", "url", role, "--state", state).strip() for role in ("producer", "worker"))
+        return cls(host, *urls)
 
     def join(self, host: Host, processes: int = 1) -> Running:
         """As the hub says that another machine joins."""
         roots = ("--root", host.lab.folder)  # of which it sees its own part
-        return host.start("worker", "start", "--join", self.url, "--detector", NAME, "-c", processes, *roots)
+        return host.start("worker", "start", "--join", self.join_url, "--detector", NAME, "-c", processes, *roots)
 
     def submit(self, host: Host, dataset: str, *options: object) -> Running:
         command = ("submit", dataset, "--detector", NAME, "--json", *options)

@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -238,6 +239,25 @@ def test_down_stops_all_saves_and_may_be_repeated(small: TestHub) -> None:
         and "worker start" in none.err
         and not small.shows_a_password(none.err)
     )
+
+
+def test_a_hub_of_an_earlier_version_keeps_its_address_and_data(small: TestHub) -> None:
+    """Given a folder with one password for all, when `up` is typed, then each role has its own, and the old is none."""
+    small.up(*ON_FREE_PORTS, "--no-workers", "--no-flower")
+    with connect(small.url) as client:
+        client.hset(KEPT, "kept", "yes")
+    before = {name: value for name, value in asdict(small.settings).items() if name != "passwords"}
+    earlier = {**before, "schema": 1, "password": "of-everybody"}
+    (small.folder.path / "hub.json").write_text(json.dumps(earlier))
+    assert "earlier version" in small.producer("up").error and "earlier version" in small.producer("url").error
+    assert small.producer("down").code == 0
+    small.up()
+    after = asdict(small.settings)
+    assert before == {name: value for name, value in after.items() if name != "passwords"}
+    assert set(after["passwords"]) == {*Role, DASHBOARD} and "of-everybody" not in json.dumps(after)
+    with connect(small.url) as client:
+        assert client.hget(KEPT, "kept") == b"yes"
+    assert not valkey.answers(("127.0.0.1", small.settings.port), "of-everybody")
 
 
 def test_listening_for_others_warns_that_nothing_is_encrypted(small: TestHub) -> None:

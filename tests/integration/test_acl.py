@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
 from redis.exceptions import NoPermissionError
 
 from common import presence
-from common.broker import PREFIX
+from common.broker import PREFIX, celery_app
 from common.cargo import PORT_KEY, Cargo, server_of
 from common.detector_info import DetectorInfo
 from common.ledger import Fate, Ledger, RunState
@@ -23,6 +25,7 @@ from common.presence import Beat, WorkerBeat
 from producer import acl, valkey
 from producer.acl import Role
 from producer.share import Share
+from producer.unrest import Unrest
 from tests.guarded import Guarded, guarded, password_of, servers
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
@@ -71,6 +74,7 @@ def test_a_run_passes_through_every_script(fresh: Guarded) -> None:
     assert set(owner.wait_committed(1.0)) == {LEFT, RIGHT}
     assert owner.results([LEFT]) == [b"result"]
     owner.free(token, LEFT)
+    assert owner.open(token, PAIR, b"a\0b") and owner.commit(PAIR, b"given up") == "ok"
     owner.close(token, RunState.DONE)
     assert fresh.refused() == []
 
@@ -109,7 +113,6 @@ NOBODYS = (
     ("CONFIG", "GET", "*"),
     ("CONFIG", "SET", "maxmemory", "1"),
     ("KEYS", "*"),
-    ("SCAN", "0"),
     ("ACL", "LIST"),
     ("ACL", "SETUSER", "me"),
     ("CLIENT", "LIST"),
@@ -132,7 +135,6 @@ OTHERS = {
         ("BRPOP", QUEUE_KEY, "1"),
         ("RPOP", QUEUE_KEY),
         ("HGETALL", f"{PREFIX}unacked"),
-        ("RPUSH", f"{PREFIX}done:{RUN}", "x"),
         ("SET", f"{PREFIX}process:w/1", "x"),
         ("SET", f"{PREFIX}detector:{QUEUE}", "x"),
         ("HGET", f"{PREFIX}cargo:{RUN}", "0"),
@@ -153,6 +155,7 @@ OTHERS = {
         ("ZADD", f"{PREFIX}sharing:{QUEUE}", "1", "x"),
         ("DEL", QUEUE_KEY),
         ("INFO",),
+        ("SCAN", "0"),
         ("PUBLISH", CONTROL, "x"),
         ("PSUBSCRIBE", EVENTS),
         ("DEL", f"{PREFIX}_kombu.binding.{QUEUE}"),
@@ -160,6 +163,7 @@ OTHERS = {
     Role.MONITOR: (
         ("HSET", RUN_KEY, "state", "done"),
         ("HGET", RUN_KEY, "spec"),
+        ("SCAN", "0"),
         ("GET", LEASE_KEY),
         ("HGET", SHARD_KEY, "items"),
         ("HSET", SHARD_KEY, "result", "x"),
@@ -233,3 +237,45 @@ def test_a_server_that_runs_takes_the_lines_too(fresh: Guarded) -> None:
         assert valkey.answers(("127.0.0.1", fresh.port), password, Role.MONITOR.user)
     assert not valkey.answers(("127.0.0.1", fresh.port), "another", Role.MONITOR.user)
     assert admin.acl_getuser(Role.MONITOR.user) == before
+
+
+def test_a_dead_workers_message_is_given_back_by_another(fresh: Guarded) -> None:
+    """What kombu does for us: after the visibility timeout whoever comes first restores what nobody acknowledged."""
+    queue = Queue(QUEUE, Exchange("celery"), routing_key=QUEUE)
+    sender, taker = (celery_app(fresh.url(role)) for role in (Role.PRODUCER, Role.WORKER))
+    taker.conf.broker_transport_options["ack_emulation"] = True
+    with sender.connection_for_write() as connection, connection.Producer() as messages:
+        messages.publish({"v": 1}, routing_key=QUEUE, exchange=queue.exchange, declare=[queue])
+    with taker.connection_for_read() as connection:
+        taken: list[object] = []
+        with connection.Consumer(queue, on_message=taken.append) as consumer:
+            connection.drain_events(timeout=10)
+        assert taken
+        channel = consumer.channel
+        admin = fresh.admin(fresh.port)
+        [tag] = admin.zrange(f"{PREFIX}unacked_index", 0, -1)  # type: ignore[misc]
+        admin.zadd(f"{PREFIX}unacked_index", {tag: 1})
+        channel.qos.restore_visible(num=10, interval=1)
+        assert admin.llen(QUEUE_KEY) == 1 and not admin.exists(f"{PREFIX}unacked")
+        channel.qos._delivered.clear()  # as if this one had died
+    assert fresh.refused() == []
+
+
+@pytest.mark.parametrize("role", Role)
+def test_whoever_listens_sweeps_away_the_bindings_of_those_who_have_gone(fresh: Guarded, role: Role) -> None:
+    admin = fresh.admin(fresh.port)
+    admin.sadd(f"{PREFIX}_kombu.binding.reply.celery.pidbox", "gone")
+    admin.zadd(f"{PREFIX}_kombu.binding_deadlines", {"reply.celery.pidbox": 1})
+    with celery_app(fresh.url(role)).connection_for_read() as connection:
+        connection.default_channel.sweep_bindings()
+    assert not admin.exists(f"{PREFIX}_kombu.binding.reply.celery.pidbox", f"{PREFIX}_kombu.binding_deadlines")
+    assert fresh.refused() == []
+
+
+def test_an_owner_that_is_refused_something_does_not_wait_for_it(fresh: Guarded) -> None:
+    sender = celery_app(fresh.url(Role.MONITOR))
+    with pytest.raises(OperationalError, match="o permissions") as refused:
+        sender.send_task("manyeyes.detect", queue=QUEUE)
+    sender.close()
+    with pytest.raises(OperationalError):
+        Unrest().outwait(refused.value)
