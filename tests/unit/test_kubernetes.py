@@ -1,4 +1,4 @@
-"""The manifests of deploy/kubernetes: right by Kubernetes' own schemas and by each other, and nothing in them is root."""
+"""The manifests of deploy/kubernetes: right by Kubernetes' own schemas and by each other, and none runs as root."""
 
 from __future__ import annotations
 
