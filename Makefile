@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Images of CI often set it; every process of a run would then compile the checkout anew, a second each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test check bench bench-peers chaos fuzz fuzz-wire audit clean
+.PHONY: help setup demo test check bench bench-peers chaos fuzz fuzz-wire audit compose-init clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -64,6 +64,14 @@ fuzz-wire: $(STAMP) ## 100,000 hostile messages to a real worker, a real run bes
 
 audit: $(STAMP) ## known vulnerabilities of the pinned versions, asked of PyPI
 	$(BIN)/python -m audit
+
+#: Where `make compose-init` writes, and what of this machine the containers see: docs/containers.md.
+ENV_FILE ?= .env
+DATA ?= dataset
+RUNS ?= runs
+
+compose-init: ## .env with random passwords, for docker compose; DATA=your/images RUNS=where/results/go
+	@sh deploy/compose-init.sh '$(ENV_FILE)' '$(DATA)' '$(RUNS)'
 
 clean: ## what the targets above have made, but not your runs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dataset demo-runs bench-results build *.egg-info

@@ -34,6 +34,7 @@ from producer.flags import (
     Publish,
     Run,
     ShipWindow,
+    Wait,
     Way,
 )
 from producer.runs import RunLine, run_lines, runs_table
@@ -143,6 +144,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ] = False,
     broker: Broker = None,
     log: Log = None,
+    wait: Wait = 0.0,
     detach: Annotated[
         bool, typer.Option("--detach", envvar="MANYEYES_DETACH", help="Go on in the background; print the run's id.")
     ] = False,
@@ -179,6 +181,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         priority=priority_of(priority),
         transport=Transport.parse(transport, ship_window),
         signed_urls=signed_urls,
+        wait_s=wait,
     )
     raise typer.Exit(show.run_to_end(lambda talk: run(request, talk), console, as_json))
 
@@ -202,6 +205,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
     output: Output = RUNS,
     broker: Broker = None,
     log: Log = None,
+    wait: Wait = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Do exactly what is missing of a run: interrupted, killed or stopped, or with outputs that were deleted."""
@@ -214,6 +218,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
         None if priority is None else priority_of(priority),
         transport,
         ship_window,
+        wait,
     )
     rundir = rundirs.find(output, run)
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,9 +70,10 @@ class Cluster:
         if self.local is not None:
             self.local.check()
 
-    def detector(self) -> DetectorInfo:
-        """The live detector of the wanted name. Raises UsageError where nobody serves it."""
-        deadline = time.monotonic() + (LOCAL_START_S if self.local else 0.0)
+    def detector(self, wait_s: float, say: Callable[[str], None]) -> DetectorInfo:
+        """The live detector of the wanted name, waited for so long. Raises UsageError where nobody serves it."""
+        told = False
+        deadline = time.monotonic() + (LOCAL_START_S if self.local else wait_s)
         while True:
             self.check()
             client = self.connection.client
@@ -90,6 +91,9 @@ class Cluster:
                 return found[0]
             if time.monotonic() >= deadline or (live and self.local is not None):
                 raise self._nobody(sorted(live))
+            if self.local is None and not told:
+                say(f"waiting for a worker that serves {self.launch.name!r}, {wait_s:g} s at most")
+                told = True
             time.sleep(0.02)
 
     def _of_that_file(self, served: list[DetectorInfo]) -> list[DetectorInfo]:

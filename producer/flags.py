@@ -59,6 +59,15 @@ JsonLines = Annotated[
     bool,
     typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object a second on stdout, the last at the end."),
 ]
+Wait = Annotated[
+    float,
+    typer.Option(
+        envvar="MANYEYES_WAIT",
+        metavar="SECONDS",
+        min=0,
+        help="With a broker: how long to wait for a worker that serves the detector.",
+    ),
+]
 Publish = Annotated[
     str | None,
     typer.Option(

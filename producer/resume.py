@@ -32,6 +32,8 @@ class Again:
     #: Images are to reach workers in another way than before, or within another window, megabytes.
     way: str | None = None
     ship_window: int | None = None
+    #: Seconds that workers of a given broker have to come.
+    wait_s: float = 0.0
 
 
 def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> Outcome:
@@ -58,7 +60,7 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
         embedded = data["embedded"]
         with orderly(rundir), open_cluster(None if embedded else broker_url, launch, rundir) as cluster:
             preload()
-            detector = cluster.detector()
+            detector = cluster.detector(again.wait_s, talk.say)
             if detector.digest != spec.detector_digest:
                 raise UsageError(
                     f"run {rundir.run} was begun with another {detector.name} "

@@ -47,6 +47,8 @@ class Request:
     transport: Transport = field(default_factory=Transport)
     #: Signatures in URLs may be written into the run.
     signed_urls: bool = False
+    #: Seconds that workers of a given broker have to come.
+    wait_s: float = 0.0
 
 
 def submit(request: Request, talk: Talk) -> Outcome:
@@ -70,7 +72,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
     try:
         with orderly(rundir), open_cluster(request.broker_url, request.launch, rundir) as cluster:
             preload()
-            detector = cluster.detector()
+            detector = cluster.detector(request.wait_s, talk.say)
             if detector.caution and cluster.local is not None:
                 talk.say(f"note: {detector.caution}")
             root = dataset.root.decode(errors="surrogateescape")

@@ -49,9 +49,8 @@ def rows(hub: Hub) -> list[str]:
         ("who is there", "producer workers"),
     ]
     if settings.flower:
-        shown.append(
-            ("dashboard", f"{settings.dashboard}  user {FLOWER_USER}, password {settings.passwords[DASHBOARD]}")
-        )
+        password = settings.passwords[DASHBOARD]
+        shown.append(("dashboard", f"{settings.dashboard}  user {FLOWER_USER}, password {password}"))
     if settings.monitor:
         shown.append(("for Prometheus", settings.metrics))
     shown.append(("to stop", command(hub.folder, "down")))

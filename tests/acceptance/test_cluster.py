@@ -37,11 +37,11 @@ def test_without_a_worker_the_command_that_starts_one_is_printed(photos: Path, r
 
 def test_worker_start_serves_runs_and_ends_cleanly_on_term(photos: Path, redis_url: str) -> None:
     command = ["worker", "start", "--detector", "cascade,hog", "--concurrency", "2"]
+    here: dict[str, Any] = {"cwd": photos, "MANYEYES_BROKER_URL": redis_url}
+    early = start("producer", "submit", "photos", "--detector", "cascade", "--wait", "60", "--json", **here)
+    assert early.stderr is not None and "waiting for a worker that serves 'cascade'" in early.stderr.readline()
     with a_worker(command, photos, redis_url, processes=2) as worker:
-        for detector in ("cascade", "hog"):
-            said = producer(
-                "submit", "photos", "--detector", detector, "--json", cwd=photos, MANYEYES_BROKER_URL=redis_url
-            )
+        for said in (finish(early), producer("submit", "photos", "--detector", "hog", "--json", **here)):
             assert said.code == 0 and said.json["ok"] == 5, said.err
         listed = producer("detectors", "--json", cwd=photos, MANYEYES_BROKER_URL=redis_url)
         assert '"cascade-' in listed.out and '"hog-' in listed.out

@@ -46,8 +46,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHub]:
         image = cv2.resize(random.integers(0, 256, (60, 80, 3), np.uint8), (640, 480))
         (hub.cwd / "photos" / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
     try:
-        options = ("--monitor", "--monitor-port", 0, "--detector", "hog", "--concurrency", 1, "--root", hub.cwd)
-        hub.up(*ON_FREE_PORTS, *options)
+        options = ("--monitor", "--monitor-port", 0, "--root", hub.cwd)
+        hub.up(*ON_FREE_PORTS, *options, "--detector", "hog", "--concurrency", 1)
         yield hub
     finally:
         hub.producer("down")
@@ -76,13 +76,6 @@ def test_one_command_brings_broker_dashboard_and_workers(hub: TestHub) -> None:
     assert hub.producer("url").out.strip() == hub.url
 
 
-def test_prometheus_finds_metrics_at_the_address_that_up_shows(hub: TestHub) -> None:
-    [line] = [line for line in hub.lines.splitlines() if line.startswith("for Prometheus")]
-    seen = Metrics(line.split()[-1]).scrape()
-    assert seen.one("manyeyes_broker_up") == seen.one("manyeyes_processes") == 1
-    assert not any(password in seen.text for password in hub.settings.passwords.values())
-
-
 def test_everybody_has_a_user_and_a_password_of_their_own(hub: TestHub) -> None:
     urls = {role: hub.settings.url(role) for role in Role}
     assert hub.producer("url", "worker").out.strip() == urls[Role.WORKER] == hub.join_url
@@ -92,6 +85,13 @@ def test_everybody_has_a_user_and_a_password_of_their_own(hub: TestHub) -> None:
     refused = finish(start("worker", "start", "--join", urls[Role.MONITOR], cwd=hub.cwd))
     assert refused.code == 2 and "user manyeyes-monitor may not" in refused.error
     assert not valkey.answers(("127.0.0.1", hub.settings.port), hub.settings.passwords[Role.WORKER]), "without a name"
+
+
+def test_prometheus_finds_metrics_at_the_address_that_up_shows(hub: TestHub) -> None:
+    [line] = [line for line in hub.lines.splitlines() if line.startswith("for Prometheus")]
+    seen = Metrics(line.split()[-1]).scrape()
+    assert seen.one("manyeyes_broker_up") == seen.one("manyeyes_processes") == 1
+    assert all(password not in seen.text for password in hub.settings.passwords.values())
 
 
 def asked_flower(hub: TestHub, password: str) -> int:
