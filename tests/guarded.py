@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,19 +57,50 @@ def guarded(server: Path, folder: Path) -> Iterator[Guarded]:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         found = Guarded(one.getsockname()[1], other.getsockname()[1])
-    users = [*acl.lines({role: password_of(role) for role in Role}), f"user {ADMIN} on >{ADMIN} ~* &* +@all"]
     started: list[subprocess.Popen[bytes]] = []
     try:
         for port in (found.port, found.cargo_port):
-            text = valkey.volatile("127.0.0.1", port, users, folder)
-            started.append(valkey.spawn(server, text, folder / "broker.log"))
-            wait_until(lambda port=port: valkey.answers(("127.0.0.1", port), ADMIN, ADMIN), what="the server")
+            text = valkey.volatile("127.0.0.1", port, _users(), folder)
+            started.append(_started(server, text, port, folder))
         found.admin(found.port).set(PORT_KEY, found.cargo_port)
         yield found
     finally:
         for process in started:
             process.kill()
             process.wait()
+
+
+def _started(server: Path, text: bytes, port: int, folder: Path) -> subprocess.Popen[bytes]:
+    process = valkey.spawn(server, text, folder / "broker.log")
+    wait_until(lambda: valkey.answers(("127.0.0.1", port), ADMIN, ADMIN), what="the server")
+    return process
+
+
+@contextmanager
+def lasting(server: Path, folder: Path) -> Iterator[tuple[Guarded, Callable[[], None]]]:
+    """A broker with an append-only file, as a hub's, and how to kill it and start it again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        found = Guarded(free.getsockname()[1], 0)
+    text = valkey.durable("127.0.0.1", found.port, _users(), folder)
+    running = [_started(server, text, found.port, folder)]
+
+    def end() -> None:
+        running[0].kill()
+        running.pop().wait()
+
+    def again() -> None:
+        end()
+        running.append(_started(server, text, found.port, folder))
+
+    try:
+        yield found, again
+    finally:
+        end()
+
+
+def _users() -> list[str]:
+    return [*acl.lines({role: password_of(role) for role in Role}), f"user {ADMIN} on >{ADMIN} ~* &* +@all"]
 
 
 def servers() -> Sequence[Path]:

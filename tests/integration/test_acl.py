@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from producer import acl, valkey
 from producer.acl import Role
 from producer.share import Share
 from producer.unrest import Unrest
-from tests.guarded import Guarded, guarded, password_of, servers
+from tests.guarded import Guarded, guarded, lasting, password_of, servers
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
 PAIR, LEFT, RIGHT = ShardId(0, 0, 2), ShardId(0, 0, 1), ShardId(0, 1, 1)
@@ -205,7 +206,22 @@ def test_a_script_lends_nobody_more_than_they_have(fresh: Guarded) -> None:
 
 
 def test_who_has_no_name_is_nobody(fresh: Guarded) -> None:
-    assert not valkey.answers(("127.0.0.1", fresh.port), password_of(Role.WORKER))
+    for password in (password_of(Role.WORKER), "anything"):
+        assert not valkey.answers(("127.0.0.1", fresh.port), password)
+    with socket.create_connection(("127.0.0.1", fresh.port)) as nameless:
+        nameless.sendall(b"PING\r\n")
+        assert nameless.recv(100).startswith(b"-NOAUTH")
+
+
+@pytest.mark.parametrize("path", servers(), ids=lambda path: path.name)
+def test_what_scripts_have_written_outlives_a_kill(path: Path, tmp_path: Path) -> None:
+    """A script's writes are a transaction in the file, which servers read as the user that is off."""
+    with lasting(path, tmp_path) as (server, again):
+        owner = Ledger(server.client(Role.PRODUCER), RUN)
+        assert owner.reserve({"spec": "{}", "spec_digest": "d"}) and owner.open(owner.lease(None), PAIR, b"a\0b")
+        before = owner.open_shards()
+        again()
+        assert Ledger(server.client(Role.PRODUCER), RUN).open_shards() == before != []
 
 
 def printed(**environment: str) -> subprocess.CompletedProcess[str]:
