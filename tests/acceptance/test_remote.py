@@ -121,7 +121,7 @@ def test_a_list_of_urls_and_a_kill(web: Web, tmp_path: Path) -> None:
     lines = [f"{web.url}/{name}?signature=a%2Fb%3D" for name in (*names, names[0], "gone.jpg")]
     (tmp_path / "list.txt").write_text("\n".join(lines))
     web.faults["2/11.jpg"] = ("hang", 1)
-    first = start("producer", *SUBMIT, "list.txt", "--shard-size", "1", cwd=tmp_path)
+    first = start("producer", *SUBMIT, "list.txt", "--shard-size", "1", "--signed-urls", cwd=tmp_path)
     wait_until(lambda: "2/11.jpg" in web.asked, what="the one that hangs")
     first.send_signal(signal.SIGKILL)
     first.communicate()
