@@ -138,7 +138,7 @@ class Journal:
                 yield frames[newest[first]], first, end - first
 
     def close(self) -> None:
-        # What was appended is on disk; what a full one has left in the buffer would only hide the error that told.
+        # What was appended is on disk; what a full one has left in the buffer would only hide the error it gave.
         with contextlib.suppress(OSError):
             self._file.close()
 
