@@ -230,7 +230,10 @@ def live_detectors(client: redis.Redis, processes: list[Beat]) -> dict[str, Dete
     found = {}
     for queue, text in zip(queues, texts, strict=True):
         with contextlib.suppress(ValueError, RecursionError, ProtocolError):
-            # Of a queue that bears its digest: nobody else's description.
-            if text is not None and (info := DetectorInfo.from_json(json.loads(text))).queue == queue:
+            if text is None:
+                continue
+            info = DetectorInfo.from_json(json.loads(text))
+            # Of a queue that bears its digest: nobody else's description; and in words that people can be shown.
+            if info.queue == queue and (info.family + info.head + info.caution).isprintable():
                 found[queue] = info
     return found

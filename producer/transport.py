@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 import redis
+from kombu.exceptions import KombuError, OperationalError
 
 from common import presence, sight
 from common.cargo import ON_BROKER, PORT_KEY
@@ -133,14 +134,20 @@ def ask(
     """What each sees of the items, and whether it reaches the place of cargo; of those who answer in time."""
     if not workers:
         return {}
-    replies = connection.app.control.broadcast(
-        SIGHT_COMMAND,
-        destination=workers,
-        arguments={"root": pack_path(root), "paths": [pack_path(item) for item in items], "cargo": place},
-        reply=True,
-        timeout=SIGHT_S,
-        limit=len(workers),
-    )
+    try:
+        replies = connection.app.control.broadcast(
+            SIGHT_COMMAND,
+            destination=workers,
+            arguments={"root": pack_path(root), "paths": [pack_path(item) for item in items], "cargo": place},
+            reply=True,
+            timeout=SIGHT_S,
+            limit=len(workers),
+        )
+    except OperationalError:
+        raise
+    except (KombuError, ValueError, TypeError, KeyError, RecursionError) as error:
+        log.warning("an answer that no worker gave stood among theirs: %s", error)
+        return {}
     found = {}
     for worker, answer in (pair for reply in replies or () if isinstance(reply, dict) for pair in reply.items()):
         # Else it says what went wrong there; or it is none of ours.

@@ -38,6 +38,8 @@ BATCH, WAITING = 100, 400
 START_S, RUN_S, END_S = 60.0, 900.0, 120.0
 #: Seconds an image takes while the siege is ahead of the real run, and while it is behind.
 _QUICK_S, _SLOW_S = 0.002, 0.1
+#: Bytes of a real message, at most.
+_REAL_BYTES = 2000
 #: Bytes, resident. A worker's parent holds 90 MB by itself, a pool process 130.
 MEMORY = 400 << 20
 
@@ -79,9 +81,11 @@ class Outcome:
 
 
 def _real(raw: bytes, prey: Prey) -> bool:
-    """Of the run beside, and not one of our own mutants that nobody would take."""
+    """Of the run beside, and not one of our own mutants that nobody would take, or that has grown."""
+    if len(raw) > _REAL_BYTES or prey.beside.encode() not in raw:
+        return False
     try:
-        return prey.beside.encode() in raw and bool(gate.task(raw, task_queue(prey.queue)))
+        return bool(gate.task(raw, task_queue(prey.queue)))
     except Refused:
         return False
 
