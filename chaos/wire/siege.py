@@ -27,6 +27,7 @@ from chaos.wire.prey import Prey
 from chaos.wire.shots import shot
 from common import presence
 from common.errors import ManyeyesError
+from common.limits import HEARTBEAT_S
 from common.messages import task_queue
 from common.refused import REFUSED_KEY, Refused
 from producer.rundir import RunDir
@@ -150,6 +151,8 @@ class Siege:
             self._await(lambda: beside.process is None, RUN_S, "the run beside", beside.tick)
             self._await(lambda: self._quiet(broker.client, prey), END_S, "an empty queue")
             self._look(fleet)
+            # What was refused is told with the worker's heartbeat.
+            time.sleep(3 * HEARTBEAT_S)
             return self._outcome(seconds, before, (fleet, broker.client, prey, canary), (quiet, beside))
 
     def _prey(self, broker: Broker, run: RunDir, beside: Driver, canary: Canary) -> Prey:

@@ -45,6 +45,20 @@ def test_a_shard_goes_from_open_to_freed(ledger: Ledger) -> None:
     assert ledger.open_shards() == []
 
 
+@pytest.mark.parametrize("left", [{"times:lost": 1}, {"attempt": 1}, {"items": b"a"}, None], ids=str)
+def test_what_a_restart_has_left_of_a_shard_is_opened_anew(ledger: Ledger, left: dict[str, str] | None) -> None:
+    token = ledger.lease(None)
+    ledger.open(token, SHARD, ITEMS)
+    key = shard_key(ledger.run, SHARD)
+    ledger.client.delete(key)
+    if left is None:
+        ledger.client.set(key, "no hash")
+    else:
+        ledger.client.hset(key, mapping=left)
+    assert ledger.open(token, SHARD, ITEMS)
+    assert ledger.claim(message(), "w/1").status == "ok"
+
+
 def test_one_attempt_has_one_claim(ledger: Ledger) -> None:
     ledger.open(ledger.lease(None), SHARD, ITEMS)
     assert ledger.claim(message(), "w/1").status == "ok"
