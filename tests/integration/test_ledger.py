@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from common.errors import FencedError
-from common.ledger import Fate, Ledger, RunState
+from common.ledger import Fate, Ledger, RunState, shard_key
 from common.messages import ShardId, ShardMessage
 
 SHARD = ShardId(0, 10, 4)
