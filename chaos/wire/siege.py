@@ -134,6 +134,8 @@ class Siege:
             self._say(f"quiet run: {images:,} images")
             canary = Canary(self._folder / "canary", next(dataset.folder.rglob("*.jpg")).read_bytes())
             stack.callback(canary.close)
+            # Not over before it was seen to be listed.
+            self._set_pace(_SLOW_S)
             beside = driver("beside")
             self._await(lambda: beside.rundir is not None, START_S, "the run beside")
             prey = self._prey(broker, quiet.rundir, beside, canary)
