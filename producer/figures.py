@@ -105,7 +105,7 @@ def all_runs(client: redis.Redis, since: float = 0.0, most: int = 1000) -> list[
     """The runs of which something was said `since` then, the last word first, in two round trips."""
     newest = client.zrange(RUNS_KEY, "+inf", cast(int, since), desc=True, byscore=True, offset=0, num=most)
     runs = cast("list[bytes]", newest)
-    texts = cast("list[bytes | None]", client.mget([figures_key(run.decode()) for run in runs])) if runs else []
+    texts = cast("list[bytes | None]", client.mget([figures_key(run.decode(errors="replace")) for run in runs])) if runs else []
     return [figures for text in texts if (figures := _figures(text)) is not None]
 
 
@@ -116,7 +116,8 @@ def end(client: redis.Redis, run: str, state: RunState, now: float) -> None:
 
 
 def _figures(text: bytes | None) -> Figures | None:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    # Of another version, or nobody's of ours.
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None if text is None else Figures.from_json(json.loads(text))
     return None
 
