@@ -105,7 +105,11 @@ def all_runs(client: redis.Redis, since: float = 0.0, most: int = 1000) -> list[
     """The runs of which something was said `since` then, the last word first, in two round trips."""
     newest = client.zrange(RUNS_KEY, "+inf", cast(int, since), desc=True, byscore=True, offset=0, num=most)
     runs = cast("list[bytes]", newest)
-    texts = cast("list[bytes | None]", client.mget([figures_key(run.decode(errors="replace")) for run in runs])) if runs else []
+    texts = (
+        cast("list[bytes | None]", client.mget([figures_key(run.decode(errors="replace")) for run in runs]))
+        if runs
+        else []
+    )
     return [figures for text in texts if (figures := _figures(text)) is not None]
 
 
