@@ -144,6 +144,6 @@ def line(role: Role, password: str, database: int = 0) -> str:
 
 def lines(passwords: Mapping[str, str], database: int = 0) -> list[str]:
     """All that a broker of its own needs, by the roles' passwords: who does not log in is nobody."""
-    # Nobody can be the user that is off; but Redis 7.0 and Valkey 9.1 read their append-only file as that one, and drop every
-    # transaction in it that this user may not run.
+    # Nobody can be the user that is off; but Redis 7.0 and Valkey 9.1 read their append-only file as that one, and drop
+    # every transaction in it that this user may not run.
     return ["user default off ~* &* +@all", *(line(role, passwords[role], database) for role in Role)]
