@@ -104,12 +104,8 @@ def read(client: redis.Redis, run: str) -> Figures | None:
 def all_runs(client: redis.Redis, since: float = 0.0, most: int = 1000) -> list[Figures]:
     """The runs of which something was said `since` then, the last word first, in two round trips."""
     newest = client.zrange(RUNS_KEY, "+inf", cast(int, since), desc=True, byscore=True, offset=0, num=most)
-    runs = cast("list[bytes]", newest)
-    texts = (
-        cast("list[bytes | None]", client.mget([figures_key(run.decode(errors="replace")) for run in runs]))
-        if runs
-        else []
-    )
+    keys = [figures_key(run.decode(errors="replace")) for run in cast("list[bytes]", newest)]
+    texts = cast("list[bytes | None]", client.mget(keys)) if keys else []
     return [figures for text in texts if (figures := _figures(text)) is not None]
 
 
