@@ -14,8 +14,8 @@ _SECRET = (
     r"|ssl_ca_data)"
 )
 _PARAMETER = re.compile(rf"([?&;]{_SECRET}=)[^&;#\s\"'<>]*", re.IGNORECASE)
-#: Up to the last `@`: a password may hold any of what ends a URL. It begins no other URL.
-_LOGIN = re.compile(r"(://)(?:(?!://).)*@")
+#: Up to the last `@` of a word: a password may hold any of what ends a URL. It begins no other URL.
+_LOGIN = re.compile(r"(://)(?:(?!://)\S)*@")
 _MALFORMED = re.compile(r"//.*@")
 
 

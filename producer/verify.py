@@ -77,7 +77,7 @@ def _sources(rundir: RunDir, data: dict[str, Any], findings: Findings) -> Source
     """None where there is no spec to go by."""
     try:
         spec = rundir.spec()
-    except (KeyError, TypeError, ValueError) as error:
+    except (UsageError, KeyError, TypeError, ValueError) as error:
         findings.add(Part.SPEC, f"what run.json says of it cannot be read ({type(error).__name__}: {error})")
         return None
     if spec.digest != data.get("spec_digest"):

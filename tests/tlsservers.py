@@ -68,7 +68,7 @@ def _context(authority: Authority, pair: Pair, clients: bool) -> ssl.SSLContext:
 @contextmanager
 def _fronted(folder: Path, port: int, context: ssl.SSLContext) -> Iterator[None]:
     inner = _free_port()
-    text = valkey.volatile(HOST, inner, PASSWORD, folder)
+    text = valkey.volatile(HOST, inner, valkey.password(PASSWORD), folder)
     server = valkey.spawn(valkey.server_path(), text, folder / f"inner-{port}.log")
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 

@@ -66,7 +66,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("flower")
     port = free_port()
     server = valkey.spawn(
-        valkey.server_path(), valkey.volatile("127.0.0.1", port, PASSWORD, folder), folder / "valkey.log"
+        valkey.server_path(),
+        valkey.volatile("127.0.0.1", port, valkey.password(PASSWORD), folder),
+        folder / "valkey.log",
     )
     url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/0"
     made = poison.make(folder, IMAGES, ["segfault"])

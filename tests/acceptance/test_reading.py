@@ -10,7 +10,7 @@ import redis
 from common.broker import celery_app
 from common.errors import ItemCode
 from common.ledger import Ledger, RunState
-from common.messages import DETECT_TASK, ItemRecord, ShardId, ShardMessage, ShardResult, pack_items
+from common.messages import DETECT_TASK, ItemRecord, ShardId, ShardMessage, ShardResult, pack_items, task_queue
 from common.spec import Spec
 from tests.acceptance.commands import only_run, producer
 from tests.acceptance.workers import a_worker
@@ -44,12 +44,12 @@ class Forger:
 
     def send(self, spec: Spec, path: bytes) -> Ledger:
         self._forged += 1
-        ledger = Ledger(self._client, f"{self._run[:-8]}{'a' * 7}{'abcd'[self._forged]}")
+        ledger = Ledger(self._client, f"{self._run[:-8]}{'a' * 7}{'abcdef'[self._forged]}")
         ledger.restore({"spec": spec.to_text(), "spec_digest": spec.digest, "cargo": ""})
         ledger.set_state(RunState.RUNNING)
         ledger.open(ledger.lease(None), SHARD, pack_items([path]))
         message = ShardMessage(ledger.run, SHARD, 1, spec.digest)
-        self._app.send_task(DETECT_TASK, kwargs=message.to_kwargs(), queue=self.spec.queue)
+        self._app.send_task(DETECT_TASK, kwargs=message.to_kwargs(), queue=task_queue(self.spec.queue))
         return ledger
 
     def result(self, spec: Spec, path: bytes) -> ItemRecord:
@@ -74,8 +74,10 @@ def test_what_is_forged_reads_and_loads_nothing(tmp_path: Path, redis_url: str, 
         forger = Forger(client, redis_url, only_run(tmp_path).name)
         outside = replace(forger.spec, root=str(tmp_path))
         assert forger.result(outside, b"photos/a.jpg").ok, "as the roots have it, whoever asks"
-        record = forger.result(outside, b"photos/../outside/b.jpg")
+        record = forger.result(outside, b"outside/b.jpg")
         assert (record.error_code, record.bytes, record.content_sha256) == (ItemCode.FORBIDDEN, None, None)
+        forger.send(outside, b"photos/../outside/b.jpg")
+        wait_until(lambda: "a path that leads out of its root" in words(tmp_path), what="the refusal")
         model = f"{tmp_path}/outside/evil.onnx"
         forger.send(replace(outside, detector=model, detector_digest="0" * 64, queue="evil-00000000"), b"photos/a.jpg")
         wait_until(lambda: "this worker does not serve evil-00000000" in words(tmp_path), what="the refusal")

@@ -68,7 +68,7 @@ def test_a_run_is_watched_from_another_machine(tmp_path: Path, redis_url: str) -
         with (tmp_path / "run.err").open("w") as words:
             command = [BIN / "producer", "submit", "photos", "--detector", "poisonable", "--output", "elsewhere"]
             run = subprocess.Popen(command, cwd=tmp_path, env=environment(**url), stdout=words, stderr=words)
-        wait_until(lambda: " images/s" in (tmp_path / "run.err").read_text(), what="the run")
+        wait_until(lambda: f"/{IMAGES} images" in (tmp_path / "run.err").read_text(), what="the run, all of it listed")
         [rundir] = (tmp_path / "elsewhere").iterdir()
         with (far / "plain").open("w") as plain, (far / "json").open("w") as objects:
             command = [BIN / "producer", "watch"]

@@ -181,7 +181,10 @@ def test_what_passes_is_written_anew(besieged: Besieged) -> None:
     good = envelope(argsrepr="9 images\x1b[2J", reply_to="evil", id="\x1b]0;evil\x07", clock=10**300)
     good["properties"] |= {"delivery_tag": ["unhashable"], "delivery_info": "none", "priority": "high", "reply_to": {}}
     besieged.push(json.dumps(good).encode())
-    wait_until(lambda: f"{RUN} shard 0:0+1 attempt 1: not needed: closed" in besieged.log.read_text(), what="its line")
+    wait_until(
+        lambda: f"run={RUN} shard=0:0+1 attempt=1] not needed: nobody waits" in besieged.log.read_text(),
+        what="its line",
+    )
     wait_until(besieged.unharmed, what="its acknowledgement")
     assert not besieged.refused()
 

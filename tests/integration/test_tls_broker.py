@@ -84,7 +84,7 @@ def test_each_fault_is_one_line_with_its_remedy(servers: Servers) -> None:
     assert "wants a client certificate; give ssl_certfile and ssl_keyfile" in refused(url("mutual", ca))
     assert "hangs up on the client certificate" in refused(url("mutual", ca, servers.strange_client))
     assert "write rediss:// instead of redis://" in refused(url("good", scheme="redis"))
-    assert "another password" in refused(url("good", ca).replace(PASSWORD, "guess"))
+    assert "another user or password" in refused(url("good", ca).replace(PASSWORD, "guess"))
 
 
 def test_a_port_without_tls_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

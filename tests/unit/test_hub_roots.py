@@ -21,6 +21,6 @@ def test_roots_are_kept_until_others_are_given(tmp_path: Path, monkeypatch) -> N
 def test_the_worker_is_told_and_never_by_chance(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MANYEYES_ROOTS", "/of/another/worker")
     for roots in ("", "/data"):
-        parts = plan(HubFolder(tmp_path), HubSettings("word", roots=roots)).parts
+        parts = plan(HubFolder(tmp_path), HubSettings(roots=roots)).parts
         [worker] = [part for part in parts if part.name == WORKER]
         assert worker.environment["MANYEYES_ROOTS"] == roots
