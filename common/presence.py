@@ -159,7 +159,7 @@ def worker_leave(client: redis.Redis, worker: str) -> None:
     client.zrem(WORKERS_KEY, worker)
 
 
-def live_workers(client: redis.Redis, strike: bool = True) -> list[WorkerBeat]:
+def live_workers(client: redis.Redis, strike: bool = False) -> list[WorkerBeat]:
     """All workers whose heartbeat lives, in the order of their names."""
     return _read(WorkerBeat, _living(client, WORKERS_KEY, worker_key, strike))
 
@@ -178,13 +178,13 @@ def leave(client: redis.Redis, process: str) -> None:
     client.zrem(PROCESSES_KEY, process)
 
 
-def live_processes(client: redis.Redis, strike: bool = True) -> list[Beat]:
+def live_processes(client: redis.Redis, strike: bool = False) -> list[Beat]:
     """All processes whose heartbeat lives, of any protocol, in the order of their names."""
     return _read(Beat, _living(client, PROCESSES_KEY, process_key, strike))
 
 
 def _living(client: redis.Redis, register: str, key: Callable[[str], str], strike: bool) -> list[bytes]:
-    """The heartbeats of those in a register; who has none is struck from it, unless the reader may write nothing."""
+    """The heartbeats of those in a register; who has none is struck from it, where an owner looks: others only read."""
     names = sorted(cast("list[bytes]", client.zrange(register, 0, -1)))
     if not names:
         return []

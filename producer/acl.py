@@ -54,11 +54,14 @@ _ALWAYS = (
     "+time +acl|whoami +script|load +script|exists"
 )
 
-#: Who is there. Who reads it strikes out whose heartbeat is gone.
+#: Who is there.
 _PRESENCE = (
-    Grant("zrange zscore zrem", "processes workers"),
+    Grant("zrange zscore", "processes workers"),
     Grant("mget pttl", "process:* worker:* detector:*"),
 )
+#: Who reads it for a run strikes out whose heartbeat is gone, and who ends strikes out itself. Not who only watches:
+#: a live process that is struck out looks dead.
+_STRIKE = (Grant("zrem", "processes workers"),)
 #: Who talks by kombu declares where it leads, looks it up, and sweeps away what has run out.
 _DECLARE = (Grant("evalsha sadd srem smembers zadd zrangebyscore zrem exists del", _TALK),)
 #: Asking all workers by Celery's remote control, and taking their answers from a list that goes with who asked.
@@ -86,6 +89,7 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
         Grant("get set", "cargo-port"),
         Grant("hset hdel expire unlink", "cargo:*"),
         *_PRESENCE,
+        *_STRIKE,
         # Sending shards, and that they were sent.
         Grant("lpush llen", QUEUES),
         Grant("publish", channels="celeryev/*"),
@@ -102,6 +106,7 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
         Grant("hget", "cargo:*"),
         Grant("hincrby", "refused"),
         *_PRESENCE,
+        *_STRIKE,
         Grant("zadd", "processes workers"),
         Grant("set del", "process:* worker:*"),
         Grant("set expire", "detector:*"),

@@ -44,10 +44,10 @@ class Crew:
         self._parents_cpu: dict[str, tuple[float, float]] = {}
 
     def look(self) -> None:
-        beats = presence.live_processes(self._connection.client)
+        beats = presence.live_processes(self._connection.client, strike=True)
         # A worker of another version takes from other queues.
         beats = [beat for beat in beats if beat.v == PROTOCOL]
-        self._workers = {beat.worker for beat in presence.live_workers(self._connection.client)}
+        self._workers = {beat.worker for beat in presence.live_workers(self._connection.client, strike=True)}
         self.processes = [beat for beat in beats if self._queue in beat.queues]
         for beat in self.processes:
             self._last[beat.process] = (beat, time.monotonic())

@@ -10,12 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from common import __version__
 from common.datasets import open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.limits import DEFAULT_PRIORITY
+from common.spec import Spec
 from producer import rundir as rundirs
 from producer.aggregator import Outcome, Outputs
 from producer.cluster import Launch, open_cluster
@@ -79,8 +82,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
             spec = build_spec(request.choices, detector, dataset.paths, root)
             facts = _facts(request, detector) | {"publish": publish}
             rundir.write({**facts, "spec": spec.to_json(), "spec_digest": spec.digest})
-            if not Ledger(cluster.connection.client, rundir.run).reserve(fields_of(rundir, spec)):
-                raise ManyeyesError(f"run id {rundir.run} is taken on the broker; submit again")
+            _reserve(cluster.connection.client, rundir, spec)
             talk.reserved(rundir)
             return Session(cluster, rundir, spec, detector, talk, begun).own(dataset)
     except KeyboardInterrupt:
@@ -88,6 +90,16 @@ def submit(request: Request, talk: Talk) -> Outcome:
         raise RunInterrupted(rundir) from None
     except UsageError:
         _forget_unbegun(rundir)
+        raise
+
+
+def _reserve(client: redis.Redis, rundir: RunDir, spec: Spec) -> None:
+    """The run's id on the broker. Raises ManyeyesError, RedisError; where the login may not, nothing is left of it."""
+    try:
+        if not Ledger(client, rundir.run).reserve(fields_of(rundir, spec)):
+            raise ManyeyesError(f"run id {rundir.run} is taken on the broker; submit again")
+    except redis.exceptions.NoPermissionError:
+        shutil.rmtree(rundir.path, ignore_errors=True)
         raise
 
 

@@ -26,7 +26,8 @@ _OPTIONS = ("eta", "expires", "group", "retries", "stamps", "replaced_task_nesti
 #: Remote commands that change nothing: what Flower, `celery status` and `celery inspect` read.
 _COMMANDS = frozenset(
     {"ping", "stats", "conf", "registered", "active_queues", "active", "reserved", "scheduled", "revoked"}
-    | {"enable_events"}
+    # Flower asks for these when it comes.
+    | {"enable_events", "heartbeat"}
 )
 _REPLIES = "reply.celery.pidbox"
 #: Names of reply queues and tickets: UUIDs.

@@ -26,7 +26,7 @@ _OFF_S = 2.0
 
 def findings(connection: Connection, dataset: Dataset | None) -> Iterator[Finding]:
     client = connection.client
-    found = presence.live_workers(client, strike=False)
+    found = presence.live_workers(client)
     if not found:
         yield warning("workers", "none is there", "on each machine:  worker start --join URL")
     else:
@@ -64,7 +64,7 @@ def _versions(found: Sequence[WorkerBeat]) -> Iterator[Finding]:
 
 def _models(client: redis.Redis) -> Iterator[Finding]:
     by_name = defaultdict(set)
-    for queue, info in presence.live_detectors(client, presence.live_processes(client, strike=False)).items():
+    for queue, info in presence.live_detectors(client, presence.live_processes(client)).items():
         by_name[info.name].add(queue)
     for name, queues in sorted(by_name.items()):
         if len(queues) > 1:

@@ -51,12 +51,12 @@ def read(client: redis.Redis) -> Reading:
     )
     now = seconds + micros / 1e6
     runs = [one for one in figures.all_runs(client, now - SHOWN_S, MOST_RUNS) if _shown(one, now)]
-    processes = presence.live_processes(client, strike=False)
+    processes = presence.live_processes(client)
     queues = {one.queue for one in runs} | {queue for beat in processes for queue in beat.queues}
     return Reading(
         now=now,
         runs=tuple(runs),
-        workers=tuple(presence.live_workers(client, strike=False)),
+        workers=tuple(presence.live_workers(client)),
         processes=tuple(processes),
         waiting=_waiting(client, sorted(queues)),
         refused={reason.decode(errors="replace"): int(count) for reason, count in refused.items()},

@@ -12,8 +12,9 @@ import pytest
 
 from common import presence
 from common.broker import celery_app, connect
-from common.limits import PROTOCOL
-from common.messages import DETECT_TASK
+from common.ledger import run_key
+from common.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
+from common.refused import REFUSED_KEY, Reason
 from producer import valkey
 from tests.acceptance.brokers import free_port
 from tests.acceptance.commands import finish, only_run, producer, start
@@ -120,17 +121,19 @@ def test_a_death_reads_as_one(scene: Scene) -> None:
 
 
 def test_a_refused_message_says_why(scene: Scene) -> None:
+    forged = ShardMessage("20260101-000000-abcdefgh", ShardId(0, 0, 1), 1, "0" * 64)
+    with connect(scene.broker) as client:
+        assert not client.hget(REFUSED_KEY, Reason.CONTROL), "what Flower asks of workers when it comes is no attack"
+        client.hset(run_key(forged.run), mapping={"state": "running", "spec_digest": "another"})
     with celery_app(scene.broker) as app:
-        app.send_task(
-            DETECT_TASK, kwargs={"v": PROTOCOL + 1}, queue=scene.queue, task_id="forged", argsrepr="<b>hi</b>"
-        )
+        app.send_task(DETECT_TASK, kwargs=forged.to_kwargs(), queue=task_queue(scene.queue), argsrepr="<b>hi</b>")
 
     def row() -> dict[str, Any] | None:
-        return next((row for row in scene.rows if row["uuid"] == "forged" and row["state"] == "FAILURE"), None)
+        return next((row for row in scene.rows if row["uuid"] == forged.task_id and row["state"] == "FAILURE"), None)
 
     result = wait_until(row, what="the refusal")["result"]
-    assert result.startswith(f"ProtocolError: message of protocol {PROTOCOL + 1}; this worker speaks {PROTOCOL}")
-    page = scene.flower.ask("/task/forged", scene.flower.login).text
+    assert result.startswith("ProtocolError: shard 0:0+1 of 20260101-000000-abcdefgh is not what was opened")
+    page = scene.flower.ask(f"/task/{forged.task_id}", scene.flower.login).text
     assert "&lt;b&gt;hi" in page and "<b>hi" not in page
 
 
@@ -175,7 +178,7 @@ def test_what_it_knows_survives_its_end_and_its_password_does_not(tmp_path: Path
 
             def known() -> list[dict[str, Any]]:
                 # Again: it may not listen yet.
-                app.send_task(DETECT_TASK, kwargs={"v": PROTOCOL}, queue="nobody's", task_id="known")
+                app.send_task(DETECT_TASK, kwargs={}, queue="nobody's", task_id="known")
                 return first.rows(login)
 
             assert [row["uuid"] for row in wait_until(known, what="the task")] == ["known"]

@@ -88,3 +88,4 @@ def test_a_broker_that_refuses_to_write_is_one_line(tmp_path: Path, redis_url: s
         client.acl_deluser("reader")
     assert said.code == 1 and "the broker refuses: " in said.error and "hsetnx" in said.error, said.err
     assert "Traceback" not in said.err and "secret" not in said.err
+    assert not list((tmp_path / "runs").iterdir()), "nothing of it is left to resume"

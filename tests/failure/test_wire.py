@@ -24,6 +24,7 @@ from chaos.wire.shots import Witness
 from common import presence
 from common.broker import celery_app, connect
 from common.ledger import Ledger, run_key, shard_key
+from common.limits import PROTOCOL
 from common.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
 from common.presence import PROCESSES_KEY, WORKERS_KEY, Beat, process_key, worker_key
 from common.refused import REFUSED_KEY
@@ -165,7 +166,14 @@ def test_what_is_no_message_of_ours_ends_nobody(besieged: Besieged) -> None:
     after: list[Any] = [[], MESSAGE.to_kwargs(), {"chain": [{"task": "celery.group", "args": []}]}]
     options: list[dict[str, Any]] = [{"eta": "2099-01-01"}, {"expires": 1}, {"timelimit": [1, 2]}, {"retries": 3}]
     besieged.push(with_body(json.dumps(after).encode()), *(raw(**option) for option in options))
-    forged = [{"v": 2}, {"run": "../x"}, {"run": "x" * 99}, {"shard": "0:0+0"}, {"attempt": 10**30}, {"attempt": True}]
+    forged = [
+        {"v": PROTOCOL + 1},
+        {"run": "../x"},
+        {"run": "x" * 99},
+        {"shard": "0:0+0"},
+        {"attempt": 10**30},
+        {"attempt": True},
+    ]
     forged += [{"spec_digest": "\x1b[2J"}, {"more": 1}, {"shard": "\ud800"}, {"attempt": float("nan")}]
     besieged.push(*(with_body(json.dumps([[], MESSAGE.to_kwargs() | one, {}]).encode()) for one in forged))
     besieged.await_refused(malformed=len(malformed), unknown_task=len(others), options=5, protocol=len(forged))
