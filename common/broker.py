@@ -54,7 +54,8 @@ def connect(url: str) -> redis.Redis:
 
 def _ailment(url: str, error: redis.RedisError) -> str:
     if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
-        return "wants another user or password, or one at all; of a hub `producer url [producer|worker|monitor]` prints the whole URL"
+        which = "of a hub `producer url [producer|worker|monitor]` prints the whole URL"
+        return f"wants another user or password, or one at all; {which}"
     text = redact(str(error)).rstrip(".")
     return tlsfault.explain(url, error) or f"does not answer: {text}; is it running, and the URL right?"
 
