@@ -116,7 +116,7 @@ class Cluster:
         )
 
     def _nobody(self, live: list[str]) -> ManyeyesError:
-        """Says which command starts a worker; the URL's password stays out of it."""
+        """Says what could be used, and which command starts a worker; the URL's password stays out of it."""
         command = " ".join(["worker start", *self.launch.worker_options()])
         served = f"workers serve {', '.join(live)}" if live else "no worker is there"
         others = [beat for beat in presence.live_workers(self.connection.client) if beat.v != PROTOCOL]
@@ -126,9 +126,10 @@ class Cluster:
                 f"; {len(others)} of another version, such as {others[0].worker}: "
                 "run the same manyeyes there, or submit with theirs"
             )
+        theirs = f"submit with --detector {live[0]}, or " if live else ""
         return UsageError(
             f"no worker serves {self.launch.name!r} on {redact(self.broker_url)} ({served}); "
-            f"start one:  MANYEYES_BROKER_URL={redact(self.broker_url)} {command}"
+            f"{theirs}start one with the same MANYEYES_BROKER_URL:  {command}"
         )
 
 

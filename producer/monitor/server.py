@@ -90,6 +90,8 @@ class Server(ThreadingHTTPServer):
     def serve(self) -> None:
         """Returns when told to end by TERM; KeyboardInterrupt passes through."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # A wrong login is said at once, not at the first scrape.
+        threading.Thread(target=lambda: list(self.monitor.collect()), name="first look", daemon=True).start()
         with self:
             self.serve_forever()
 
