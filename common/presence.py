@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 import redis
 
-from common import __version__, typed
+from common import typed
 from common.broker import PREFIX
 from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
@@ -80,8 +80,8 @@ class WorkerBeat:
     overdue_s: float = 0.0
     #: Seconds for which no process has had an image.
     idle_s: float = 0.0
-    #: Of manyeyes.
-    version: str = __version__
+    #: Of manyeyes; empty: one that did not say so yet.
+    version: str = ""
     v: int = PROTOCOL
 
 

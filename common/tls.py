@@ -54,6 +54,8 @@ def options(url: str) -> dict[str, Any]:
         found |= {"ssl_ca_certs": said.get("ssl_ca_certs"), CA_DATA: _pem(said[CA_DATA])}
     found = {name: value for name, value in found.items() if value}
     found[_VERIFY] = _verify(said.get(_VERIFY, "required"))
+    # Outright: whether redis-py does so by itself has changed between its versions.
+    found["ssl_check_hostname"] = found[_VERIFY] != ssl.CERT_NONE
     _check(found)
     return found
 

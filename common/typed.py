@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -49,6 +49,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         [kind] = (one for one in get_args(kind) if one is not type(None))
     if get_origin(kind) is tuple:
         return _tuple(get_args(kind), value, where)
+    if get_origin(kind) is Mapping:
+        # JSON's: of names.
+        return {name: _value(get_args(kind)[1], one, where) for name, one in _dict(value, where).items()}
     if is_dataclass(kind):
         return read(kind, value, spare=True)  # type: ignore[arg-type]
     # Whole numbers stand for others as they are: a digest is over them as they were written.
@@ -66,6 +69,10 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if len(kinds) != len(value):
         _wrong(value, where)
     return tuple(_value(kind, one, where) for kind, one in zip(kinds, value, strict=True))
+
+
+def _dict(value: Any, where: str) -> dict[str, Any]:
+    return value if isinstance(value, dict) else _wrong(value, where)
 
 
 def _wrong(value: Any, where: str) -> Any:

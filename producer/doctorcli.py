@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from common.errors import ExitCode
+from common.logs import printable
 from producer.flags import Broker, Output
 
 commands = typer.Typer()
@@ -46,9 +47,11 @@ def doctor(
     for one in examination.examine(broker, datasets or [], output):
         found.append(one)
         if not as_json:
-            line = Text.assemble((f"{one.level:<8}", _STYLES[one.level]), f"{one.part:<16}{one.words}")
-            if one.remedy:
-                line.append(f"\n{'':<24}-> {one.remedy}")
+            # Names that workers, owners and strangers have given themselves are among the words.
+            words, remedy = printable(one.words), printable(one.remedy)
+            line = Text.assemble((f"{one.level:<8}", _STYLES[one.level]), f"{one.part:<16}{words}")
+            if remedy:
+                line.append(f"\n{'':<24}-> {remedy}")
             console.print(line, soft_wrap=True)
     if as_json:
         print(json.dumps([one.to_json() for one in found]))

@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import TypeVar, cast
 
 import redis
 
+from common import typed
 from common.broker import PREFIX
+from common.errors import ItemCode, ProtocolError
 from common.ledger import RunState
-from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S
+from common.limits import FINISHED_LIFE_S, LEASE_LIFE_S, MAX_INSTANT, MAX_NAME
+from common.logs import printable
 from producer.collect import Tally
 from producer.dispatch import Sendings
 from producer.progress import Progress
 from producer.reconcile import Why
-from producer.stages import STAGES, Histogram
+from producer.stages import STAGES, WIDTH, Histogram
 from producer.work import Work
+
+V = TypeVar("V")
 
 #: Runs by the instant of their owners' last word, Redis TIME.
 RUNS_KEY = f"{PREFIX}runs"
@@ -67,20 +72,6 @@ class Figures:
         finished = RunState(self.progress.state).finished
         return INTERRUPTED if self.silent(now) and not finished else self.progress.state
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Figures:
-        """Raises ValueError, KeyError or TypeError for what another version, or somebody else, has written."""
-        plain: dict[str, Any] = {name: str(data[name]) for name in ("name", "detector", "queue", "host")}
-        plain |= {name: int(data[name]) for name in ("priority", "attempts", "splits")}
-        plain |= {name: float(data[name]) for name in ("oldest_open_s", "last_progress", "said")}
-        return cls(
-            progress=Progress.from_json(data["progress"]),
-            **plain,
-            failed_by={str(code): int(count) for code, count in data["failed_by"].items()},
-            sent_again_by={str(why): int(count) for why, count in data["sent_again_by"].items()},
-            stages={stage: Histogram.from_json(data["stages"][stage]) for stage in STAGES},
-        )
-
 
 def figures_key(run: str) -> str:
     return f"{PREFIX}figures:{run}"
@@ -98,15 +89,15 @@ def write(client: redis.Redis, figures: Figures) -> None:
 
 def read(client: redis.Redis, run: str) -> Figures | None:
     """None where nothing is said of the run, or nothing that this version can read."""
-    return _figures(cast("bytes | None", client.get(figures_key(run))))
+    return _figures(run, cast("bytes | None", client.get(figures_key(run))))
 
 
 def all_runs(client: redis.Redis, since: float = 0.0, most: int = 1000) -> list[Figures]:
     """The runs of which something was said `since` then, the last word first, in two round trips."""
     newest = client.zrange(RUNS_KEY, "+inf", cast(int, since), desc=True, byscore=True, offset=0, num=most)
-    keys = [figures_key(run.decode(errors="replace")) for run in cast("list[bytes]", newest)]
-    texts = cast("list[bytes | None]", client.mget(keys)) if keys else []
-    return [figures for text in texts if (figures := _figures(text)) is not None]
+    runs = [run.decode(errors="replace") for run in cast("list[bytes]", newest)]
+    texts = cast("list[bytes | None]", client.mget([figures_key(run) for run in runs])) if runs else []
+    return [told for run, text in zip(runs, texts, strict=True) if (told := _figures(run, text)) is not None]
 
 
 def end(client: redis.Redis, run: str, state: RunState, now: float) -> None:
@@ -115,11 +106,36 @@ def end(client: redis.Redis, run: str, state: RunState, now: float) -> None:
         write(client, replace(last, progress=replace(last.progress, state=state), oldest_open_s=0.0, said=now))
 
 
-def _figures(text: bytes | None) -> Figures | None:
+def _figures(run: str, text: bytes | None) -> Figures | None:
     # Of another version, or nobody's of ours.
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return None if text is None else Figures.from_json(json.loads(text))
+    with contextlib.suppress(ValueError, RecursionError, ProtocolError):
+        return None if text is None else _sane(typed.read(Figures, json.loads(text), spare=True), run)
     return None
+
+
+def _sane(told: Figures, run: str) -> Figures | None:
+    """Of that run, in names that people can be shown and instants that a calendar has; counted by what we know of.
+
+    Raises ValueError for a state that there is not.
+    """
+    progress = told.progress
+    RunState(progress.state)
+    names = (run, told.name, told.detector, told.queue, told.host)
+    spans = (progress.images_per_s, progress.eta_s or 0.0, progress.seconds, told.oldest_open_s)
+    instants = (progress.at, told.last_progress, told.said)
+    stages = _known(STAGES, told.stages)
+    good = (
+        progress.run == run
+        and all(len(name) <= MAX_NAME and name.isprintable() for name in names)
+        and all(0 <= seconds < MAX_INSTANT for seconds in (*spans, *instants))
+        and [len(histogram.counts) for histogram in stages.values()] == [WIDTH] * len(STAGES)
+    )
+    failed_by, sent_again_by = _known(ItemCode, told.failed_by), _known(Why, told.sent_again_by)
+    return replace(told, stages=stages, failed_by=failed_by, sent_again_by=sent_again_by) if good else None
+
+
+def _known(names: Iterable[str], told: Mapping[str, V]) -> dict[str, V]:
+    return {str(name): told[name] for name in names if name in told}
 
 
 class Bulletin:
@@ -129,7 +145,8 @@ class Bulletin:
         self._client = client
         self._work = work
         self._sendings = sendings
-        self._name = str(work.rundir.read().get("name") or "")
+        # A shell's words may be no text: nobody would take it.
+        self._name = printable(str(work.rundir.read().get("name") or ""))[:MAX_NAME]
         self._most = -1
         self._last_progress = 0.0
 

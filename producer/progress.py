@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from common.ledger import RunState
 
 #: Looks, one a second, over which the speed that is shown is taken.
 _LOOKS = 30
@@ -37,21 +34,6 @@ class Progress:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Progress:
-        """Fields that a later version has added are passed over. Raises ValueError, KeyError or TypeError."""
-        items, eta_s = data["items"], data["eta_s"]
-        counts = ("done", "failed", "detections", "workers", "processes", "open_shards", "stored", "sent_again")
-        plain: dict[str, Any] = {name: int(data[name]) for name in counts}
-        plain |= {name: float(data[name]) for name in ("images_per_s", "seconds", "at")}
-        return cls(
-            run=str(data["run"]),
-            state=RunState(data["state"]),
-            items=None if items is None else int(items),
-            eta_s=None if eta_s is None else float(eta_s),
-            **plain,
-        )
 
 
 class Pace:

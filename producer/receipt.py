@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from common.logs import printable
+
 #: Differences that are told of each part; the rest is counted, for a damaged run of a million images has a million.
 TOLD = 5
 
@@ -47,7 +49,7 @@ class Findings:
         """`text` is one line, whatever it quotes."""
         self._counts[part] += 1
         if self._counts[part] <= TOLD:
-            self._told.append(f"{part}: {one_line(text)}")
+            self._told.append(f"{part}: {printable(text)}")
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -125,8 +127,3 @@ class Receipt:
         if self.mendable:
             lines.append(f"to make again what is damaged:  producer resume {self.run_dir}")
         return lines
-
-
-def one_line(text: str) -> str:
-    """Paths may hold newlines and worse; a terminal must not see them."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,8 @@ BOUNDS_S = (
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
 )
 
-_WIDTH = len(BOUNDS_S) + 1
+#: Buckets.
+WIDTH = len(BOUNDS_S) + 1
 _seconds_of = attrgetter(*(f"{stage}_s" for stage in STAGES))
 
 
@@ -36,32 +36,24 @@ class Histogram:
     def count(self) -> int:
         return sum(self.counts)
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Histogram:
-        """Raises ValueError, KeyError or TypeError."""
-        counts = tuple(int(count) for count in data["counts"])
-        if len(counts) != _WIDTH:
-            raise ValueError(f"{len(counts)} buckets; there are {_WIDTH} here")
-        return cls(counts, float(data["sum_s"]))
-
 
 class StageSeconds:
     """The histograms of all stages, as they grow. Every image counts, in `timings.parquet` too."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros(len(STAGES) * _WIDTH, np.int64)
+        self._counts = np.zeros(len(STAGES) * WIDTH, np.int64)
         self._sums = np.zeros(len(STAGES))
 
     def add(self, records: Sequence[ItemRecord]) -> None:
         if not records:
             return
         seconds = np.array([_seconds_of(record.timing) for record in records], np.float64)
-        buckets = np.searchsorted(BOUNDS_S, seconds) + np.arange(len(STAGES)) * _WIDTH
+        buckets = np.searchsorted(BOUNDS_S, seconds) + np.arange(len(STAGES)) * WIDTH
         self._counts += np.bincount(buckets.ravel(), minlength=self._counts.size)
         self._sums += seconds.sum(axis=0)
 
     def histograms(self) -> dict[str, Histogram]:
-        rows = self._counts.reshape(len(STAGES), _WIDTH).tolist()
+        rows = self._counts.reshape(len(STAGES), WIDTH).tolist()
         return {
             stage: Histogram(tuple(row), round(float(total), 6))
             for stage, row, total in zip(STAGES, rows, self._sums, strict=True)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 import redis
-from kombu.exceptions import KombuError, OperationalError
+from kombu.exceptions import OperationalError
 
 from common import presence, sight
 from common.cargo import ON_BROKER, PORT_KEY
@@ -143,9 +143,10 @@ def ask(
             timeout=SIGHT_S,
             limit=len(workers),
         )
-    except OperationalError:
+    except (OperationalError, redis.RedisError):
         raise
-    except (KombuError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except Exception as error:
+        # kombu takes an answer apart before anybody has looked at it.
         log.warning("an answer that no worker gave stood among theirs: %s", error)
         return {}
     found = {}

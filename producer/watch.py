@@ -15,6 +15,7 @@ from typing import cast
 import redis
 from rich.console import Console
 
+from common import typed
 from common.broker import connect
 from common.errors import BrokerError, ExitCode, UsageError
 from common.ledger import RunState, run_key
@@ -71,7 +72,8 @@ class Watched:
         workers = () if client is None else self._workers_of(listing.lines(client), figures)
         if self.rundir is not None:
             said = self.rundir.progress()
-            return Look(RunLine.of(self.rundir), Progress.from_json(said) if said else None, figures, workers)
+            progress = typed.read(Progress, said, spare=True) if said else None
+            return Look(RunLine.of(self.rundir), progress, figures, workers)
         if figures is None or client is None:
             raise UsageError(f"the broker knows nothing of run {self.run}; its directory is on its owner's disk")
         seconds, _ = client.time()

@@ -15,6 +15,7 @@ from typing import Any
 
 from common.errors import ProtocolError
 from common.limits import MAX_ASKED, MAX_MESSAGE_BYTES, MAX_PATH_BYTES
+from common.logs import printable
 from common.messages import DETECT_TASK, ShardMessage
 from common.refused import Reason, Refused
 from common.sight import SIGHT_COMMAND
@@ -173,7 +174,7 @@ def _seal(headers: dict[str, Any], properties: dict[str, Any], body: Any) -> byt
 
 def _text(value: Any) -> str:
     """What people read, without characters that a terminal obeys."""
-    return "".join(c if c.isprintable() else "?" for c in value[:_SHOWN]) if isinstance(value, str) else ""
+    return printable(value[:_SHOWN]) if isinstance(value, str) else ""
 
 
 def _shown(value: Any) -> str:

@@ -11,6 +11,7 @@ import redis
 
 from common import refused
 from common.errors import ProtocolError
+from common.logs import printable
 from common.refused import Reason, Refused
 
 log = logging.getLogger("manyeyes.worker")
@@ -40,7 +41,7 @@ class Refusals:
                 return
             self._said[reason] = now
             more = self._silent.pop(reason, 0)
-        line = "".join(c if c.isprintable() else "?" for c in str(error)[:_LINE])
+        line = printable(str(error)[:_LINE])
         log.error("refused: %s%s", line, f" (and {more} more, {reason}, since the last such line)" if more else "")
 
     def tell(self, client: redis.Redis) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import redis
 
-from common import logs, presence
+from common import __version__, logs, presence
 from common.ledger import Fate, Ledger
 from common.limits import HEARTBEAT_S, WATCH_S
 from common.messages import ShardId
@@ -169,6 +169,7 @@ class Warden(threading.Thread):
             short_s=0.0 if self._short_since is None else time.monotonic() - self._short_since,
             overdue_s=max([0.0, *(seen.seconds - seen.entry.image_timeout for seen in bounded)]),
             idle_s=min(idle) if idle and not at_work else 0.0,
+            version=__version__,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import redis
 
+from common import tls
 from producer.doctor.finding import Finding, failed, note, ok, warning
 from producer.hub.addresses import is_loopback
 
@@ -58,7 +60,8 @@ def _version(info: dict[str, Any]) -> Finding:
     valkey = info.get("valkey_version")
     text = str(valkey or info["redis_version"])
     words = f"{'Valkey' if valkey else 'Redis'} {text}"
-    if tuple(int(part) for part in text.split(".")[:2]) < _LEAST:
+    # 9.0-rc1, too.
+    if tuple(map(int, re.findall(r"\d+", text)[:2])) < _LEAST:
         return failed("version", words, f"use Redis {_LEAST[0]} or Valkey, or newer: older ones are not tested")
     return ok("version", words)
 
@@ -104,7 +107,7 @@ def _persistence(info: dict[str, Any]) -> Finding:
         return ok("persistence", "append-only file")
     return note(
         "persistence",
-        "nothing is kept over a restart: runs go on, and do what was in flight once more",
+        "no append-only file: what a snapshot has missed is done once more after a restart",
         "appendonly yes spares that",
     )
 
@@ -116,7 +119,7 @@ def _safety(client: redis.Redis, url: str) -> Iterator[Finding]:
         user = str(client.acl_whoami())
     except redis.RedisError:
         user = parts.username or "default"
-    if not parts.password and "password=" not in parts.query:
+    if not (parts.password or "password=" in parts.query or "ssl_certfile" in tls.options(url)):
         yield warning("login", "it takes everybody without a password", "set one; `producer acl` makes users")
     elif user == "default":
         yield note("login", "the user `default`, who may do everything", "`producer acl` makes users that may do less")

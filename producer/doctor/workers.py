@@ -58,7 +58,8 @@ def _versions(found: Sequence[WorkerBeat]) -> Iterator[Finding]:
             words = f"{beat.worker} speaks protocol {beat.v}, this manyeyes {PROTOCOL}: it gets nothing from here"
             yield failed("versions", words, f"run manyeyes {__version__} there, or its version here")
         elif beat.version != __version__:
-            words = f"{beat.worker} runs manyeyes {beat.version}, this is {__version__}; they understand each other"
+            theirs = f"manyeyes {beat.version}" if beat.version else "an earlier manyeyes"
+            words = f"{beat.worker} runs {theirs}, this is {__version__}; they understand each other"
             yield note("versions", words)
 
 
@@ -95,7 +96,7 @@ def _unserved(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Find
 def _refused(client: redis.Redis) -> Iterator[Finding]:
     refused = cast("dict[bytes, bytes]", client.hgetall(REFUSED_KEY))
     if refused:
-        words = ", ".join(f"{int(count)} {why.decode()}" for why, count in sorted(refused.items()))
+        words = ", ".join(f"{int(count)} {why.decode(errors='replace')}" for why, count in sorted(refused.items()))
         yield warning("messages", f"workers have refused {words}", "see their logs, and docs/security.md")
 
 

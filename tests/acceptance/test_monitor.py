@@ -118,13 +118,14 @@ def test_an_operator_sees_a_run_its_workers_and_what_happens_to_them(stage: Stag
     with ExitStack() as stack:
         client = stack.enter_context(connect(stage.broker.url))
         worker = stack.enter_context(a_worker(WORKER, stage.cwd, stage.broker.url, MANYEYES_ROOTS=str(stage.cwd)))
-        options = ("--name", "street", "--shard-size", 1)
+        # A name that is no UTF-8, as a shell may give it.
+        options = ("--name", "stra\udcdfe", "--shard-size", 1)
         owner = start("producer", "submit", "photos", *options, cwd=stage.cwd, **stage.environment)
         stack.callback(owner.kill)
         # A failed image, while it goes on.
         seen = stage.until("manyeyes_images_failed_total", 1.0, code="empty")
         run = RunDir(only_run(stage.cwd))
-        assert seen.one("manyeyes_run_info", run=run.run, name="street", detector="hog") == 1
+        assert seen.one("manyeyes_run_info", run=run.run, name="stra\\udcdfe", detector="hog") == 1
         assert seen.one("manyeyes_run_images", run=run.run) == GOOD + sum(BAD.values())
         assert seen.one("manyeyes_run_state", run=run.run, state="running") == 1
         assert seen.all("manyeyes_processes") == [1] == seen.all("manyeyes_workers")

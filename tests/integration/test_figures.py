@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import redis
@@ -62,6 +62,12 @@ def test_silence_tells_a_run_without_an_owner(client: redis.Redis) -> None:
         json.dumps({**asdict(said("bad")), "stages": {}}),
         json.dumps({**asdict(said("bad")), "progress": {**asdict(said("bad").progress), "state": "asleep"}}),
         json.dumps({**asdict(said("bad")), "progress": {**asdict(said("bad").progress), "done": "many"}}),
+        # No encoder of metrics takes it, no terminal should, no float is as large, and nobody else's words count.
+        json.dumps({**asdict(said("bad")), "name": "stra\udcdfe"}),
+        json.dumps({**asdict(said("bad")), "host": "\x1b[2J"}),
+        json.dumps({**asdict(said("bad")), "attempts": 10**400}),
+        json.dumps({**asdict(said("bad")), "last_progress": 1e300}),
+        json.dumps(asdict(said("good"))),
     ],
 )
 def test_what_nobody_can_read_hides_no_other_run(text: str, client: redis.Redis) -> None:
@@ -75,6 +81,12 @@ def test_figures_of_a_later_version_are_read(client: redis.Redis) -> None:
     later = asdict(said("a"))
     later["mood"] = later["progress"]["mood"] = "good"
     client.set(figures_key("a"), json.dumps(later))
+    assert figures.read(client, "a") == said("a")
+
+
+def test_codes_that_there_are_not_are_passed_over(client: redis.Redis) -> None:
+    made_up = {f"c{number}": 1 for number in range(5000)}
+    figures.write(client, replace(said("a"), failed_by={**made_up, "empty": 2}, sent_again_by={**made_up, "lost": 1}))
     assert figures.read(client, "a") == said("a")
 
 

@@ -1,14 +1,18 @@
-"""What a heartbeat brings back: whether the run goes on, and whether anybody needs the shard."""
+"""What a heartbeat says and brings back: whether the run goes on, and whether anybody needs the shard."""
 
 from __future__ import annotations
 
 import pytest
 import redis
 
-from common import presence
+from common import __version__, presence
 from common.ledger import Ledger, RunState
 from common.messages import ShardId
 from common.presence import Beat
+from tests.waiting import wait_until
+from worker.recorder import Recorder
+from worker.refusals import Refusals
+from worker.warden import Post, Warden
 
 RUN, SHARD = "20260101-000000-abcdefgh", ShardId(0, 10, 4)
 AT_IT = Beat("w/1", "w", "here", 1, ("hog-1234",), RUN, str(SHARD), item=11, shard_done=1)
@@ -44,3 +48,12 @@ def test_a_process_learns_that_its_shard_was_split_or_collected(ledger: Ledger) 
 
 def test_an_idle_process_asks_for_nothing(ledger: Ledger) -> None:
     assert presence.beat(ledger.client, Beat("w/1", "w", "here", 1, ("hog-1234",)), ()) is None
+
+
+def test_a_worker_says_which_manyeyes_it_is(client: redis.Redis) -> None:
+    warden = Warden(client, Recorder(), Post("w", 1, 0, ("hog-1234",)), Refusals())
+    warden.start()
+    try:
+        wait_until(lambda: [beat.version for beat in presence.live_workers(client)] == [__version__], what="its word")
+    finally:
+        warden.end()

@@ -11,6 +11,7 @@ import pytest
 
 from common.broker import celery_app, connect, sibling
 from common.errors import BrokerError
+from producer.doctor.broker import findings
 from tests.acceptance.brokers import Forgetful
 from tests.authority import Authority
 from tests.tlsservers import PASSWORD, tls_server
@@ -58,6 +59,17 @@ def test_celery_takes_no_certificate_that_is_not_right(servers: Servers) -> None
     for url in (servers.url("good"), servers.url("elsewhere", servers.ca)):
         with celery_app(url).connection_for_read() as connection, pytest.raises(Exception, match="VERIFY_FAILED"):
             connection.ensure_connection(max_retries=1, interval_start=0)
+
+
+def test_a_client_certificate_is_a_login_too(servers: Servers) -> None:
+    """Only what the URL says is looked at: the servers' password is nobody's business here."""
+    for url, level in (
+        (servers.url("good", servers.ca), "warning"),
+        (servers.url("mutual", servers.ca, servers.client), "note"),
+    ):
+        with connect(url) as client:
+            found = {one.part: one.level for one in findings(client, url.replace(f":{PASSWORD}@", ""), "the broker")}
+        assert found["login"] == level
 
 
 def test_a_broker_that_is_not_verified_is_warned_of(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:

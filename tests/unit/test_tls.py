@@ -23,7 +23,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def test_a_broker_is_verified_unless_said_otherwise() -> None:
     assert tls.options("redis://broker/0") == {}
-    assert tls.options(URL) == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    assert tls.options(URL) == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    assert tls.options(URL + "?ssl_cert_reqs=none") == {"ssl_cert_reqs": ssl.CERT_NONE, "ssl_check_hostname": False}
     assert not tls.is_unverified(URL)
     assert tls.is_unverified(URL + "?ssl_cert_reqs=none") and tls.is_unverified(URL + "?ssl_cert_reqs=CERT_NONE")
 
