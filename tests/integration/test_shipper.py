@@ -78,7 +78,7 @@ def test_what_hangs_does_not_hold_the_owner_up(shipper: Shipper, monkeypatch: py
     """Its lease is short. What was read meanwhile is not read again."""
     ready, read = threading.Event(), []
 
-    def slowly(root: bytes, path: bytes) -> bytes:
+    def slowly(root: bytes, path: bytes, allowed: None) -> bytes:
         read.append(path)
         if path == b"b":
             ready.wait()
