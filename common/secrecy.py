@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+import urllib.parse
 from collections.abc import Sequence
 
 #: Of URLs' queries: the parameters whose values let whoever reads them in; and a hub's certificate, which nobody reads.
-_SECRET = (
+_SECRET = re.compile(
     r"(?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|googleaccessid|awsaccesskeyid"
-    r"|signature|sig|token|[a-z]+[_-]token|password|passwd|pwd|username|secret|[a-z]+[_-]secret|api[_-]?key|key|auth"
-    r"|ssl_ca_data)"
+    r"|signature|sig|sas|token|[a-z]+[_-]token|jwt|password|passwd|pwd|username|secret|[a-z]+[_-]secret"
+    r"|(?:[a-z]+[_-])*(?:api|access)?key|auth|code|session|ssl_ca_data)",
+    re.IGNORECASE,
 )
-_PARAMETER = re.compile(rf"([?&;]{_SECRET}=)[^&;#\s\"'<>]*", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&;])([^?&;=#\s\"'<>]+)=[^&;#\s\"'<>]*")
 #: Up to the last `@` of a word: a password may hold any of what ends a URL. It begins no other URL.
 _LOGIN = re.compile(r"(://)(?:(?!://)\S)*@")
 _MALFORMED = re.compile(r"//.*@")
@@ -22,12 +24,17 @@ _MALFORMED = re.compile(r"//.*@")
 def redact(text: str) -> str:
     """URLs in it are without name, password and signature; also one that no parser takes."""
     shown = _LOGIN.sub(r"\1***@", text) if "://" in text else _MALFORMED.sub("//***@", text)
-    return _PARAMETER.sub(r"\1***", shown)
+    return _PARAMETER.sub(lambda found: f"{found[1]}{found[2]}=***" if _is_secret(found) else found[0], shown)
 
 
 def is_signed(url: bytes) -> bool:
     """Whether its query holds a signature, a key or a token."""
-    return _PARAMETER.search(url.decode("utf-8", "surrogateescape")) is not None
+    return any(map(_is_secret, _PARAMETER.finditer(url.decode("utf-8", "surrogateescape"))))
+
+
+def _is_secret(parameter: re.Match[str]) -> bool:
+    """By its name, as servers read it: escapes undone."""
+    return _SECRET.fullmatch(urllib.parse.unquote(parameter[2])) is not None
 
 
 def hide(options: Sequence[str], variable: str, module: str) -> None:

@@ -75,7 +75,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
         list[str] | None,
         typer.Option(
             metavar="FOLDER|URL",
-            help="What local workers may read, as of `worker start`; several, or separated by commas. "
+            help="What local workers may read, as of `worker start`; several, or separated by commas; '': no file. "
             "(default: no file; env var: MANYEYES_ROOTS)",
         ),
     ] = None,
@@ -122,13 +122,14 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     from producer.hub.settings import Wish, absolute_roots
     from producer.options import absolute_detector
 
+    given = ",".join(root) if root else os.environ.get("MANYEYES_ROOTS")
     wish = Wish(
         listen=Listen.parse(listen) if listen is not None else None,
         detector=",".join(absolute_detector(one.strip()) for one in detector.split(",")) if detector else None,
         head=head,
         labels=str(labels.absolute()) if labels else None,
         concurrency=concurrency,
-        roots=absolute_roots(",".join(root) if root else os.environ.get("MANYEYES_ROOTS", "")) or None,
+        roots=None if given is None else absolute_roots(given),
         workers=workers,
         flower=flower,
         flower_port=flower_port,

@@ -130,7 +130,7 @@ class Shipper:
 
     def _read_one(self, path: bytes) -> Found:
         try:
-            data = datasets.fetch(self._root, path)
+            data = datasets.fetch(self._root, path, datasets.of_owner(datasets.whole(self._root, path)))
         except ItemError as error:
             if error.code is ItemCode.MISSING_PACKAGE:
                 raise ManyeyesError(f"the images cannot be read here: {error}") from None

@@ -110,9 +110,11 @@ def _question(arguments: dict[str, Any]) -> dict[str, Any]:
     match arguments:
         case {"root": str() as root, "paths": list() as paths, "cargo": str() as cargo} if len(arguments) == 3:
             texts = [root, *paths]
-            if len(paths) <= MAX_ASKED and all(isinstance(text, str) and len(text) <= MAX_PATH_BYTES for text in texts):
+            known = all(isinstance(text, str) and len(text) <= MAX_PATH_BYTES for text in texts)
+            # No producer asks about URLs, and whoever may broadcast would send the worker to any, as who it is there.
+            if known and len(paths) <= MAX_ASKED and (root.startswith("/") or not paths):
                 return {"root": root, "paths": paths, "cargo": cargo}
-    raise Refused(Reason.MALFORMED, "a question about files that names none, or too many")
+    raise Refused(Reason.MALFORMED, "a question about files that names none, too many, or URLs")
 
 
 def _names(destination: Any) -> list[str] | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.datasets import files, remote, stores
-from common.datasets.allowed import Allowed, url_root
+from common.datasets.allowed import Allowed, of_owner, url_root
 from common.datasets.base import (
     IMAGE_SUFFIXES,
     Item,
@@ -49,6 +49,7 @@ __all__ = [
     "fetch",
     "glance",
     "is_url",
+    "of_owner",
     "open_dataset",
     "pack_path",
     "unpack_path",
@@ -172,10 +173,10 @@ def fetch(root: bytes, path: bytes, allowed: Allowed | None = None) -> bytes:
 
 
 def glance(item: bytes) -> bytes | None:
-    """The bytes of an item, by its absolute path or URL, if they can be had at once."""
+    """The bytes of an item, by its absolute path or URL, if its owner may read them and has them at once."""
     try:
         if is_url(item):
-            return stores.read(item, stores.Patience.glance())
+            return stores.read(item, stores.Patience.glance(), of_owner(item))
         return files.fetch(b"/", item.lstrip(b"/"))
     except ItemError:
         return None

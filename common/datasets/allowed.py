@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from common.datasets.addresses import check_host
 from common.datasets.base import display_path, with_slash
-from common.datasets.urls import HTTP, to_send, unescaped
+from common.datasets.urls import HTTP, scheme_of, to_send, unescaped
 from common.errors import ItemCode, ItemError, UsageError
 
 #: Without `O_NONBLOCK` a named pipe would hold the process until somebody writes into it.
@@ -84,6 +84,22 @@ class Allowed:
             raise forbidden()
         elif scheme in HTTP:
             check_host(urllib.parse.urlsplit(place.decode("ascii", "replace")).hostname or "")
+
+
+def of_owner(url: bytes) -> Allowed | None:
+    """What a run's owner, which is its user, may read for an item; None: everything.
+
+    No redirect leads it home, for workers are shown what it reads; but the user may have named this machine.
+    """
+    if scheme_of(url).lower() not in HTTP:
+        return None
+    try:
+        check_host(urllib.parse.urlsplit(to_send(url)).hostname or "")
+    except ItemError:
+        return None
+    except ValueError:
+        pass  # what is no URL is refused when it is read
+    return Allowed()
 
 
 def url_root(url: bytes) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from common.broker import client as client_of
-from common.cargo import Cargo, NotLoaded
+from common.cargo import ON_BROKER, Cargo, NotLoaded
 from common.datasets import pack_path
 from common.errors import ItemError
 from common.limits import LEASE_LIFE_S, SIGHT_S
@@ -78,7 +78,7 @@ def test_what_hangs_does_not_hold_the_owner_up(shipper: Shipper, monkeypatch: py
     """Its lease is short. What was read meanwhile is not read again."""
     ready, read = threading.Event(), []
 
-    def slowly(root: bytes, path: bytes) -> bytes:
+    def slowly(root: bytes, path: bytes, allowed: None) -> bytes:
         read.append(path)
         if path == b"b":
             ready.wait()
@@ -118,6 +118,23 @@ def test_a_run_that_is_done_does_not_fail_for_cargo_that_cannot_be_cleared(tmp_p
         shipper = Shipper(Cargo(broker, "run"), os.fsencode(tmp_path), 1 << 20)
         forgetful.end()
         shipper.end()
+
+
+def test_questions_about_a_disk_that_hangs_leave_one_thread(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The way to the cargo is told all the same: images come by it."""
+    ready = threading.Event()
+    monkeypatch.setattr(sight, "SIGHT_S", 0.4)
+    monkeypatch.setattr(sight, "look", lambda files, read: (ready.wait(), ("x",))[1])
+    try:
+        for _ in range(3):
+            assert sight.answer(client, Roots(), "/", ["a"], ON_BROKER) == Sight((None,), True)
+        assert [thread.name for thread in threading.enumerate()].count("sight") == 1
+        assert caplog.text.count("hangs still (sight)") == 2 and "(reach)" not in caplog.text
+    finally:
+        ready.set()
+    wait_until(lambda: sight.answer(client, Roots(), "/", ["a"], ON_BROKER).seen == ("x",), what="the disk")
 
 
 def test_what_a_firewall_drops_is_not_reached_in_time(client: redis.Redis) -> None:

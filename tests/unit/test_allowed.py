@@ -10,12 +10,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
-from common.datasets import Allowed, fetch, files, url_root
+from common.cargo import Cargo
+from common.datasets import Allowed, fetch, files, glance, of_owner, url_root
 from common.datasets.addresses import is_refused
 from common.errors import ItemCode, ItemError, UsageError
 from common.limits import MAX_REDIRECTS
 from common.sight import look
+from producer.shipper import Shipper
 from tests.servers import Web, web_server
 from worker.roots import Roots
 
@@ -242,7 +245,8 @@ def test_a_name_that_leads_home_is_refused_where_it_is_connected_to(web: Web, mo
     assert read(url, url) == b"an image", "a root names that very host"
 
 
-def test_a_server_elsewhere_cannot_send_a_worker_home(web: Web, root: Path) -> None:
+@pytest.fixture
+def elsewhere(root: Path) -> Iterator[Web]:
     addresses = [
         address.address
         for interface in psutil.net_if_addrs().values()
@@ -252,9 +256,44 @@ def test_a_server_elsewhere_cannot_send_a_worker_home(web: Web, root: Path) -> N
     if not addresses:
         pytest.skip("this machine has no address but its own loopback")
     with web_server(root, addresses[0]) as elsewhere:
-        elsewhere.faults |= {"b.jpg": (f"{web.url}/root/a.jpg", 1)}
-        assert read("", f"{elsewhere.url}/a.jpg") == b"an image"
-        assert read("", f"{elsewhere.url}/b.jpg") is ItemCode.FORBIDDEN and web.asked == []
+        yield elsewhere
+
+
+def test_a_server_elsewhere_cannot_send_a_worker_home(web: Web, elsewhere: Web) -> None:
+    elsewhere.faults |= {"b.jpg": (f"{web.url}/root/a.jpg", 1)}
+    assert read("", f"{elsewhere.url}/a.jpg") == b"an image"
+    assert read("", f"{elsewhere.url}/b.jpg") is ItemCode.FORBIDDEN and web.asked == []
+
+
+def test_nor_an_owner_unless_its_user_named_this_machine(web: Web, elsewhere: Web, client: redis.Redis) -> None:
+    """What it reads goes to workers: a page of this machine must not."""
+    elsewhere.faults |= {"b.jpg": (f"{web.url}/root/a.jpg", 2)}
+    assert glance(f"{elsewhere.url}/b.jpg".encode()) is None
+    cargo = Cargo(client, "run")
+    shipper = Shipper(cargo, elsewhere.url.encode(), 1 << 20)
+    try:
+        assert shipper.load(0, [b"a.jpg", b"b.jpg"], 1) == 2
+        assert cargo.fetch(0) == b"an image"
+        with pytest.raises(ItemError) as caught:
+            cargo.fetch(1)
+    finally:
+        shipper.end()
+    assert caught.value.code is ItemCode.FORBIDDEN and web.asked == []
+    assert glance(f"{web.url}/root/a.jpg".encode()) == b"an image"
+
+
+@pytest.mark.parametrize(
+    ("url", "guarded"),
+    [
+        *((f"{scheme}://host/a.jpg", True) for scheme in ("http", "https")),
+        *((f"http://{host}/a.jpg", False) for host in ("localhost:80", "127.1", "[::1]", "169.254.169.254")),
+        ("http://[x/a.jpg", True),
+        ("s3://bucket/a.jpg", False),
+        ("memory://pile/a.jpg", False),
+    ],
+)
+def test_an_owner_is_guarded_where_somebody_else_says_where_to_go(url: str, guarded: bool) -> None:
+    assert of_owner(url.encode()) == (Allowed() if guarded else None)
 
 
 def test_a_fetch_is_of_bounded_size_whatever_the_server_says(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:

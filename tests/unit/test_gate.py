@@ -51,6 +51,22 @@ def test_all_commands_are_for_those_who_ask_for_them(client: redis.Redis, redis_
     assert passed["reply_to"] == body["reply_to"] and passed["ticket"] == body["ticket"]
 
 
+@pytest.mark.parametrize("root", ["http://169.254.169.254", "s3://bucket", "HTTPS://h/x", "", "data"])
+def test_files_are_asked_about_and_no_urls(root: str, client: redis.Redis, redis_url: str) -> None:
+    """Who may broadcast is no producer yet."""
+    _, ping = prey.command(client, redis_url)
+
+    def question(root: str, *paths: str) -> bytes:
+        asked = {"root": root, "paths": list(paths), "cargo": "1"}
+        body = json.dumps({"method": "sight", "arguments": asked}).encode()
+        return json.dumps({**json.loads(ping), "body": base64.b64encode(body).decode()}).encode()
+
+    with pytest.raises(Refused, match="URLs"):
+        gate.control(question(root, "a.jpg"))
+    assert gate.control(question(root)), "a producer that ships asks for the way to the cargo only"
+    assert gate.control(question("/data", "a.jpg"))
+
+
 def test_refusals_are_counted_also_those_that_could_not_be_told_at_first(client: redis.Redis) -> None:
     refusals, gone = Refusals(), redis.Redis(unix_socket_path="/nowhere")
     for _ in range(3):

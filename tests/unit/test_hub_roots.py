@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from producer.hub import lifecycle
 from producer.hub.folder import HubFolder
 from producer.hub.lifecycle import WORKER, plan
 from producer.hub.settings import HubSettings, Wish, absolute_roots
+from producer.hubcli import commands
 
 
 def test_roots_are_kept_until_others_are_given(tmp_path: Path, monkeypatch) -> None:
@@ -16,6 +21,41 @@ def test_roots_are_kept_until_others_are_given(tmp_path: Path, monkeypatch) -> N
     assert first.roots == f"{tmp_path}/photos,s3://bucket/in,*"
     assert HubSettings.of(Wish(), asdict(first)).roots == first.roots
     assert HubSettings.of(Wish(roots="/other"), asdict(first)).roots == "/other"
+    assert HubSettings.of(Wish(roots=""), asdict(first)).roots == ""
+
+
+class Heard(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("typed", "twin", "roots"),
+    [
+        ([], None, None),
+        (["--root", ""], None, ""),
+        (["--root", ""], "/other", ""),
+        ([], "", ""),
+        ([], "/other", "/other"),
+        (["--root", "/data", "--root", "s3://b/"], "/other", "/data,s3://b/"),
+    ],
+)
+def test_an_empty_root_is_one_that_was_given(
+    typed: list[str], twin: str | None, roots: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they could never be taken away."""
+    heard: list[Wish] = []
+
+    def hear(folder: HubFolder, wish: Wish, say: object) -> None:
+        heard.append(wish)
+        raise Heard
+
+    monkeypatch.setattr(lifecycle, "up", hear)
+    monkeypatch.delenv("MANYEYES_ROOTS", raising=False)
+    if twin is not None:
+        monkeypatch.setenv("MANYEYES_ROOTS", twin)
+    said = CliRunner().invoke(commands, ["up", "--state", str(tmp_path), *typed])
+    assert isinstance(said.exception, Heard), said.output
+    assert heard[0].roots == roots
 
 
 def test_the_worker_is_told_and_never_by_chance(tmp_path: Path, monkeypatch) -> None:

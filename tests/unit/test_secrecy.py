@@ -21,6 +21,10 @@ from common.secrecy import is_signed, redact
         "https://host/a.jpg?sv=1&sig=hunter2",
         "two: redis://:hunter2@a/0 and redis://:hunter2@b/0",
         "https://host/a.jpg?access_token=hunter2#x",
+        *(
+            f"https://host/a.jpg?x=1&{name}=hunter2"
+            for name in ("Subscription-Key", "access_key", "x-api-key", "code", "jwt", "sas", "session", "%73i%67")
+        ),
     ],
 )
 def test_secrets_are_taken_out_and_the_place_stays(text: str) -> None:
@@ -31,7 +35,13 @@ def test_secrets_are_taken_out_and_the_place_stays(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["https://host/a.jpg?page=3", "redis://host:6379/0 does not answer", "a@b.jpg is empty", "s3://b/key=1/a.jpg"],
+    [
+        "https://host/a.jpg?page=3",
+        "https://host/a.jpg?monkey=1&zipcode=2&%73ize=3",
+        "redis://host:6379/0 does not answer",
+        "a@b.jpg is empty",
+        "s3://b/key=1/a.jpg",
+    ],
 )
 def test_other_words_stay_as_they_are(text: str) -> None:
     assert redact(text) == text and not is_signed(text.encode())
