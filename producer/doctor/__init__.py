@@ -25,16 +25,16 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
         dataset, found = machine.look_at(datasets)
         yield found
     if broker_url is None:
-        if HubFolder(default_folder()).running():
-            words = "a hub runs here, and none is configured: runs start one of their own"
-            yield note("broker", words, "to use the hub:  export MANYEYES_BROKER_URL=$(producer url)")
-        else:
-            yield note("broker", "none is configured: runs start one of their own", "MANYEYES_BROKER_URL names one")
+        yield _of_hub() or note(
+            "broker", "none is configured: runs start one of their own", "MANYEYES_BROKER_URL names one"
+        )
         return
     try:
         client = connect(broker_url)
     except (BrokerError, UsageError) as error:
-        yield failed("broker", str(error), "nothing else of the cluster can be looked at")
+        yield failed("broker", str(error), "mend that first: nothing else of the cluster can be looked at")
+        if hub := _of_hub():
+            yield hub
         return
     with client, celery_app(broker_url) as app:
         yield from _as_far_as_allowed("broker", broker.findings(client, broker_url, redact(broker_url)))
@@ -42,8 +42,21 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
         yield from _as_far_as_allowed("runs", runs.findings(client))
 
 
+def _of_hub() -> Finding | None:
+    """What there is to say of a hub of this machine that is not used."""
+    folder = HubFolder(default_folder())
+    if folder.running():
+        words = "one runs here, and is not used"
+        return note("hub", words, "to use it:  export MANYEYES_BROKER_URL=$(producer url)")
+    if folder.read() is not None:
+        return note("hub", f"one is kept in {folder.path}, and does not run", "producer up")
+    return None
+
+
 def _as_far_as_allowed(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
+    except redis.exceptions.NoPermissionError:
+        yield note(part, "this login may not look further", "log in as a producer: of a hub, `producer url`")
     except redis.RedisError as error:
-        yield warning(part, f"not looked at further: {error}", "log in as a producer: of a hub, `producer url`")
+        yield warning(part, f"not looked at further: {error}", "look again when it does its work")

@@ -29,11 +29,7 @@ _OFF_S = 2.0
 def findings(client: redis.Redis, url: str, shown: str) -> Iterator[Finding]:
     """`shown` is the URL for people."""
     yield _round_trip(client, shown)
-    try:
-        info = client.info()
-    except redis.RedisError as error:
-        yield failed("broker", f"INFO is refused: {error}", "allow it to this user:  ACL SETUSER ... +info")
-        return
+    info: dict[str, Any] = client.info()
     yield _version(info)
     yield from _kind(info)
     yield _policy(info)
@@ -89,7 +85,7 @@ def _policy(info: dict[str, Any]) -> Finding:
 def _memory(info: dict[str, Any]) -> Iterator[Finding]:
     used, most = int(info["used_memory"]), int(info.get("maxmemory", 0))
     if not most:
-        yield note("memory", f"{used / 1e6:.0f} MB used, without a bound", "set maxmemory: a full machine ends it")
+        yield note("memory", f"{used / 1e6:.0f} MB used, without a bound", "of a server of your own, set maxmemory")
         return
     words = f"{used / 1e6:.0f} of {most / 1e6:.0f} MB used"
     if used > _FULL * most:

@@ -19,7 +19,7 @@ from common import presence
 from common.limits import PROTOCOL
 from common.messages import task_queue
 from common.presence import WorkerBeat
-from producer import figures
+from producer import acl, figures
 from producer.progress import Progress
 from tests.acceptance.commands import only_run, producer
 from tests.acceptance.workers import a_worker
@@ -139,3 +139,14 @@ def test_images_that_workers_do_not_see(photos: Path, redis_url: str) -> None:
         found = examined(photos, redis_url, "photos")
     assert [one["level"] for one in found if one["part"] == "images"] == ["note"]
     assert any("through Redis" in one["words"] and "--root" in one["remedy"] for one in found)
+
+
+def test_a_login_that_may_look_at_little_is_no_fault(photos: Path, redis_url: str, client: redis.Redis) -> None:
+    """A joined machine has a worker's URL and no other."""
+    client.execute_command("ACL", "SETUSER", *acl.line(acl.Role.WORKER, "secret").split()[1:])
+    try:
+        found = examined(photos, f"redis+socket://manyeyes-worker:secret@{redis_url.partition('@')[2]}")
+    finally:
+        client.acl_deluser("manyeyes-worker")
+    assert {one["level"] for one in found if one["part"] != "workers"} <= {"ok", "note"}, found
+    assert "may not look further" in json.dumps(found)
