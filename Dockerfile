@@ -22,7 +22,7 @@ print(*project["dependencies"], *extras, sep="\n")' "$EXTRAS" > requirements.txt
  && find cv2/data -name '*.xml' ! -name haarcascade_frontalface_alt2.xml -delete \
  && find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h' -o -name '*.a' \) -delete \
  && rm -r pyarrow/include pyarrow/libarrow_flight.so.* pyarrow/_flight.* pyarrow/libarrow_s3.so.* \
-    pyarrow/libarrow_substrait.so.* pyarrow/_substrait.* \
+    numpy/f2py numpy/distutils \
     pyarrow/libarrow_python*.so pyarrow/libarrow_python*.so.*.*.* \
     onnxruntime/transformers onnxruntime/quantization onnxruntime/tools
 

@@ -221,7 +221,7 @@ def observing(
         pictures.repeat(images, count, folder / "images")
         with (
             clusters.broker(folder) as url,
-            clusters.worker(folder, url, ["--detector", model], {}, processes or machine.cores()),
+            clusters.worker(folder, url, ["--detector", model, "--remote-control"], {}, processes or machine.cores()),
         ):
             bench = Bench(folder, url, model, scrape)
             ways = [("unobserved", bench.unobserved), ("observed", bench.observed)]
