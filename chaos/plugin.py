@@ -26,3 +26,10 @@ def declare(folder: Path, package: str, families: dict[str, str]) -> dict[str, s
     points = "".join(f"{name} = {target}\n" for name, target in families.items())
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{points}")
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def set_pace(pace: Path, seconds: float) -> None:
+    """Of each image. At once for every process that reads it."""
+    part = pace.with_suffix(".part")
+    part.write_text(f"{seconds:.6f}")
+    part.replace(pace)

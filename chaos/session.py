@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from chaos import pictures, plugin
@@ -18,6 +19,7 @@ from chaos.report import Report, by_kind
 from chaos.sight import JournalTail
 from chaos.stage import Stage
 from chaos.storm import Storm, Weather
+from chaos.waiting import Waiting
 from common import presence
 from common.errors import ManyeyesError
 
@@ -47,6 +49,7 @@ class Session:
         self._folder = folder
         self._say = say
         self._logs = folder / "logs"
+        self._waiting = Waiting(self._logs)
         self._pace = folder / "pace"
 
     def hold(self) -> Report:
@@ -55,7 +58,7 @@ class Session:
         self._logs.mkdir(parents=True)
         # From the workers' warm-up on: shards are sized by the speed that it measures.
         storm_pace = plan.weather.seconds * PROCESSES * plan.workers / plan.images
-        self._set_pace(storm_pace)
+        plugin.set_pace(self._pace, storm_pace)
         poisons = tuple(POISONS) if plan.poison else ()
         dataset = pictures.make(self._folder / "pictures", plan.images, plan.weather.seed, poisons)
         environment = plugin.install(self._folder / "plugin", self._pace)
@@ -67,21 +70,21 @@ class Session:
             broker.start()
             fleet = Fleet(plan.workers, Serving(broker.url, environment, self._logs, options))
             stack.callback(fleet.close)
-            self._wait(lambda: self._beating(broker) == fleet.processes, START_S, "the workers' heartbeats")
+            self._waiting.wait(lambda: self._beating(broker) == fleet.processes, START_S, "the workers' heartbeats")
             begun = time.monotonic()
-            self._set_pace(0.0)
+            plugin.set_pace(self._pace, 0.0)
             quiet = self._driver("quiet", dataset.folder, broker, environment, stack)
-            self._wait(lambda: quiet.process is None, QUIET_S, "the quiet run's end", quiet.tick)
+            self._waiting.wait(lambda: quiet.process is None, QUIET_S, "the quiet run's end", quiet.tick)
             if not quiet.finished or quiet.rundir is None:
                 raise ManyeyesError(f"the quiet run did not succeed; {quiet.log} says why")
             quiet_s = time.monotonic() - begun
             self._say(f"quiet run: {plan.images:,} images in {quiet_s:.0f} s")
-            self._set_pace(storm_pace)
+            plugin.set_pace(self._pace, storm_pace)
             return self._storm(quiet, quiet_s, self._stage(broker, fleet, dataset.folder, environment, stack))
 
     def _storm(self, quiet: Driver, quiet_s: float, stage: Stage) -> Report:
         plan, begun = self._plan, time.monotonic()
-        storm = Storm(stage, plan.weather, self._set_pace, self._say)
+        storm = Storm(stage, plan.weather, partial(plugin.set_pace, self._pace), self._say)
         ended = storm.blow(plan.images)
         assert quiet.rundir is not None
         surprises = [*stage.driver.surprises, *(line for one in stage.fleet.workers for line in one.surprises)]
@@ -103,11 +106,11 @@ class Session:
     ) -> Stage:
         """With a run that has its first result."""
         driver = self._driver("storm", dataset, broker, environment, stack)
-        self._wait(lambda: bool(driver.rundir), START_S, "the run")
+        self._waiting.wait(lambda: bool(driver.rundir), START_S, "the run")
         rundir = driver.rundir
         assert rundir is not None
         tail = JournalTail(rundir.journal)
-        self._wait(lambda: tail.done.count > 0 or not driver.running, START_S, "the first result", tail.read)
+        self._waiting.wait(lambda: tail.done.count > 0 or not driver.running, START_S, "the first result", tail.read)
         return Stage(broker, fleet, driver, rundir, rundir.spec().queue, tail)
 
     def _driver(
@@ -122,19 +125,3 @@ class Session:
 
     def _beating(self, broker: Broker) -> int:
         return len(presence.live_processes(broker.client))
-
-    def _wait(
-        self, done: Callable[[], bool], limit_s: float, what: str, tick: Callable[[], None] = lambda: None
-    ) -> None:
-        deadline = time.monotonic() + limit_s
-        while not done():
-            if time.monotonic() > deadline:
-                raise ManyeyesError(f"{what}: not after {limit_s:g} s; the logs in {self._logs} say why")
-            tick()
-            time.sleep(0.05)
-
-    def _set_pace(self, seconds: float) -> None:
-        """At once for every process that reads it."""
-        part = self._pace.with_suffix(".part")
-        part.write_text(f"{seconds:.6f}")
-        part.replace(self._pace)

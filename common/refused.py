@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import cast
 
 import redis
 
@@ -39,6 +40,16 @@ class Refused(ProtocolError):
     def __init__(self, reason: Reason, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+def counts(client: redis.Redis) -> dict[str, int]:
+    """How often what was refused so far, by the reason's name."""
+    return parsed(cast("dict[bytes, bytes]", client.hgetall(REFUSED_KEY)))
+
+
+def parsed(fields: Mapping[bytes, bytes]) -> dict[str, int]:
+    """The hash as Redis gives it. What is no number was not counted by a worker, and is passed over."""
+    return {reason.decode(errors="replace"): int(times) for reason, times in fields.items() if times.isdigit()}
 
 
 def count(client: redis.Redis, refused: Mapping[str, int]) -> None:

@@ -21,6 +21,7 @@ from chaos.fleet import PROCESSES, Fleet, Serving
 from chaos.fuzz.watch import peak
 from chaos.receipt import Receipt, compare
 from chaos.sight import UNACKED
+from chaos.waiting import Waiting
 from chaos.wire import prey as captured
 from chaos.wire.canary import Canary
 from chaos.wire.prey import Prey
@@ -99,6 +100,7 @@ class Siege:
         self._folder = folder.resolve()
         self._say = say
         self._logs = self._folder / "logs"
+        self._waiting = Waiting(self._logs)
         self._pace = self._folder / "pace"
         self._peaks: dict[int, int] = {}
         self._sent: Counter[str] = Counter()
@@ -107,7 +109,7 @@ class Siege:
     def hold(self) -> Outcome:
         """Raises ManyeyesError where not even the quiet run succeeds."""
         self._logs.mkdir(parents=True)
-        self._set_pace(_QUICK_S)
+        plugin.set_pace(self._pace, _QUICK_S)
         images = self._plan.images or max(200, self._plan.count // 10)
         dataset = pictures.make(self._folder / "pictures", images, self._plan.seed, ())
         environment = plugin.install(self._folder / "plugin", self._pace)
@@ -117,7 +119,7 @@ class Siege:
             broker.start()
             fleet = Fleet(1, Serving(broker.url, environment, self._logs, ("--root", str(dataset.folder))))
             stack.callback(fleet.close)
-            self._await(lambda: len(presence.live_processes(broker.client)) == PROCESSES, START_S, "the worker")
+            self._waiting.wait(lambda: len(presence.live_processes(broker.client)) == PROCESSES, START_S, "the worker")
             before = self._pids(fleet)
 
             def driver(name: str) -> Driver:
@@ -128,19 +130,19 @@ class Siege:
                 return one
 
             quiet = driver("quiet")
-            self._await(lambda: quiet.process is None, RUN_S, "the quiet run", quiet.tick)
+            self._waiting.wait(lambda: quiet.process is None, RUN_S, "the quiet run", quiet.tick)
             if not quiet.finished or quiet.rundir is None:
                 raise ManyeyesError(f"the quiet run did not succeed; {quiet.log} says why")
             self._say(f"quiet run: {images:,} images")
             canary = Canary(self._folder / "canary", next(dataset.folder.rglob("*.jpg")).read_bytes())
             stack.callback(canary.close)
             # Not over before it was seen to be listed.
-            self._set_pace(_SLOW_S)
+            plugin.set_pace(self._pace, _SLOW_S)
             beside = driver("beside")
-            self._await(lambda: beside.rundir is not None, START_S, "the run beside")
+            self._waiting.wait(lambda: beside.rundir is not None, START_S, "the run beside")
             prey = self._prey(broker, quiet.rundir, beside, canary)
             # No picture of the run beside: that one was listed without it.
-            self._await(
+            self._waiting.wait(
                 lambda: beside.rundir is None or beside.rundir.progress().get("items") is not None,
                 START_S,
                 "its listing",
@@ -149,9 +151,9 @@ class Siege:
             begun = time.monotonic()
             self._storm(broker.client, prey, fleet, beside, images)
             seconds = time.monotonic() - begun
-            self._set_pace(0.0)
-            self._await(lambda: beside.process is None, RUN_S, "the run beside", beside.tick)
-            self._await(lambda: self._quiet(broker.client, prey), END_S, "an empty queue")
+            plugin.set_pace(self._pace, 0.0)
+            self._waiting.wait(lambda: beside.process is None, RUN_S, "the run beside", beside.tick)
+            self._waiting.wait(lambda: self._quiet(broker.client, prey), END_S, "an empty queue")
             self._look(fleet)
             # What was refused is told with the worker's heartbeat.
             time.sleep(3 * HEARTBEAT_S)
@@ -201,7 +203,7 @@ class Siege:
         """The real run goes on as long as the siege; and its messages, as they come, are the attacker's too."""
         assert beside.rundir is not None
         done = beside.rundir.progress().get("stored", 0) / images
-        self._set_pace(_SLOW_S if done > sent else _QUICK_S)
+        plugin.set_pace(self._pace, _SLOW_S if done > sent else _QUICK_S)
         raws = cast("list[bytes]", client.lrange(prey.list_key, 0, WAITING))
         prey.live[:] = ([raw for raw in raws if _real(raw, prey)] + prey.live)[:20]
 
@@ -267,18 +269,3 @@ class Siege:
                 self._peaks[pid] = max(self._peaks.get(pid, 0), peak(psutil.Process(pid)))
             except psutil.NoSuchProcess:
                 continue
-
-    def _await(
-        self, done: Callable[[], bool], limit_s: float, what: str, tick: Callable[[], None] = lambda: None
-    ) -> None:
-        deadline = time.monotonic() + limit_s
-        while not done():
-            if time.monotonic() > deadline:
-                raise ManyeyesError(f"{what}: not after {limit_s:g} s; the logs in {self._logs} say why")
-            tick()
-            time.sleep(0.05)
-
-    def _set_pace(self, seconds: float) -> None:
-        part = self._pace.with_suffix(".part")
-        part.write_text(f"{seconds:.6f}")
-        part.replace(self._pace)

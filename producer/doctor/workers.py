@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import cast
 
 import redis
 
-from common import __version__, presence, sight
+from common import __version__, presence, refused, sight
 from common.broker import PREFIX
 from common.datasets import Dataset, is_url
 from common.limits import HEARTBEAT_LIFE_S, PROTOCOL
 from common.messages import task_queue
 from common.presence import WorkerBeat
-from common.refused import REFUSED_KEY
 from producer.crew import Connection
 from producer.doctor.finding import Finding, failed, note, ok, warning
 from producer.transport import ASKED, ask, cargo_place
@@ -94,9 +92,8 @@ def _unserved(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Find
 
 
 def _refused(client: redis.Redis) -> Iterator[Finding]:
-    refused = cast("dict[bytes, bytes]", client.hgetall(REFUSED_KEY))
-    if refused:
-        words = ", ".join(f"{int(count)} {why.decode(errors='replace')}" for why, count in sorted(refused.items()))
+    if counted := refused.counts(client):
+        words = ", ".join(f"{times} {why}" for why, times in sorted(counted.items()))
         yield warning("messages", f"workers have refused {words}", "see their logs, and docs/security.md")
 
 

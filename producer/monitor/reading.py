@@ -13,7 +13,7 @@ from common.broker import PREFIX
 from common.ledger import RunState
 from common.messages import task_queue
 from common.presence import Beat, WorkerBeat
-from common.refused import REFUSED_KEY
+from common.refused import REFUSED_KEY, parsed
 from producer import figures
 from producer.figures import Figures
 
@@ -59,7 +59,7 @@ def read(client: redis.Redis) -> Reading:
         workers=tuple(presence.live_workers(client)),
         processes=tuple(processes),
         waiting=_waiting(client, sorted(queues)),
-        refused={reason.decode(errors="replace"): int(count) for reason, count in refused.items()},
+        refused=parsed(refused),
         memory_used=int(memory["used_memory"]),
         memory_max=int(memory["maxmemory"] or memory["total_system_memory"]),
     )

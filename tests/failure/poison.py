@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from chaos import pictures, plugin
-from producer import atomic
 
 #: Megabytes. The poison that allocates passes this in a second; a good process is far below.
 MEMORY_LIMIT = "400"
@@ -24,8 +23,7 @@ class Poisoned:
 
     def pace(self, seconds: float) -> None:
         """What an image takes from now on."""
-        with atomic.atomic_file(_pace(self.folder)) as file:  # processes read it all the time
-            file.write(str(seconds).encode())
+        plugin.set_pace(_pace(self.folder), seconds)
 
 
 def make(folder: Path, images: int, poisons: list[str], pace_s: float = 0.002) -> Poisoned:
