@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -19,12 +20,23 @@ from producer import valkey
 MARKER = "MANYEYES_TEST_SUITE"
 #: Seconds. A process that was told to end may take this long; others are forgotten ones.
 ENDING_S = 2.0
+#: What a program that is started in the foreground does with the signals that tests send.
+_SIGNALS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGQUIT: signal.SIG_DFL,
+    signal.SIGTERM: signal.SIG_DFL,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # pytest-xdist's processes have the mark of the one that started them.
     if not hasattr(config, "workerinput"):
         os.environ[MARKER] = uuid.uuid4().hex
+    # A script's `&` and nohup start the tests with signals ignored, and every child would inherit that.
+    for number, usual in _SIGNALS.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     # Whoever runs the tests may have a broker of their own: the tests must not find it.
     for name in ("MANYEYES_BROKER_URL", "CELERY_BROKER_URL"):
         os.environ.pop(name, None)

@@ -12,8 +12,6 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import cv2
-import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -27,11 +25,14 @@ from tests.acceptance.brokers import Forgetful
 from tests.acceptance.commands import only_run, producer, start
 from tests.acceptance.metrics import Metrics, Scrape, a_monitor
 from tests.acceptance.workers import a_worker
+from tests.failure import poison
 from tests.waiting import wait_until
 
 #: All that the monitor may do: nothing that writes, and only under our prefix.
 READS = ("hello", "auth", "ping", "client|setinfo", "time", "info", "zrange", "mget", "get", "hgetall", "llen")
-WORKER = ["worker", "start", "--detector", "hog", "--concurrency", "1"]
+WORKER = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
+#: Seconds an image, while the operator looks: however fast the machine, it sees the run before it ends.
+PACE_S = 0.5
 GOOD, BAD = 24, {"empty": 2, "not_an_image": 1}
 
 
@@ -40,6 +41,7 @@ class Stage:
     """A broker, and the monitor that may only read it."""
 
     cwd: Path
+    photos: poison.Poisoned
     broker: Forgetful
     metrics: Metrics
 
@@ -64,18 +66,15 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     cwd = tmp_path_factory.mktemp("monitor")
-    (cwd / "photos").mkdir()
-    picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    encoded = cv2.imencode(".jpg", picture)[1].tobytes()
-    for number in range(GOOD):
-        (cwd / "photos" / f"m{number:02d}.jpg").write_bytes(encoded)
-    for name, data in {"a.jpg": b"", "b.jpg": b"no image", "z.jpg": b""}.items():
+    photos = poison.make(cwd, GOOD, [], PACE_S)
+    # The first two and the last in the order of their paths.
+    for name, data in {"!.jpg": b"", "+.jpg": b"no image", "~.jpg": b""}.items():
         (cwd / "photos" / name).write_bytes(data)
     broker = Forgetful(cwd)
     try:
         url = let_read(broker)
         with a_monitor(url, cwd) as metrics:
-            yield Stage(cwd, broker, metrics)
+            yield Stage(cwd, photos, broker, metrics)
     finally:
         broker.end()
 
@@ -117,29 +116,30 @@ def table(run: Path, name: str) -> Any:
 def test_an_operator_sees_a_run_its_workers_and_what_happens_to_them(stage: Stage) -> None:
     with ExitStack() as stack:
         client = stack.enter_context(connect(stage.broker.url))
-        worker = stack.enter_context(a_worker(WORKER, stage.cwd, stage.broker.url, MANYEYES_ROOTS=str(stage.cwd)))
+        worker = stack.enter_context(a_worker(WORKER, stage.cwd, stage.broker.url, **stage.photos.environment))
         # A name that is no UTF-8, as a shell may give it.
-        options = ("--name", "stra\udcdfe", "--shard-size", 1)
+        options = ("--name", "stra\udcdfe", "--shard-size", 1, "--detector", "poisonable")
         owner = start("producer", "submit", "photos", *options, cwd=stage.cwd, **stage.environment)
         stack.callback(owner.kill)
         # A failed image, while it goes on.
         seen = stage.until("manyeyes_images_failed_total", 1.0, code="empty")
         run = RunDir(only_run(stage.cwd))
-        assert seen.one("manyeyes_run_info", run=run.run, name="stra\\udcdfe", detector="hog") == 1
+        assert seen.one("manyeyes_run_info", run=run.run, name="stra\\udcdfe", detector="poisonable") == 1
         assert seen.one("manyeyes_run_images", run=run.run) == GOOD + sum(BAD.values())
         assert seen.one("manyeyes_run_state", run=run.run, state="running") == 1
         assert seen.all("manyeyes_processes") == [1] == seen.all("manyeyes_workers")
-        assert seen.all("manyeyes_queue_processes", detector="hog") == [1]
+        assert seen.all("manyeyes_queue_processes", detector="poisonable") == [1]
         assert (
             seen.one("manyeyes_run_open_shards", run=run.run) > 0 < seen.one("manyeyes_run_oldest_open_shard_seconds")
         )
         assert 0 < seen.one("manyeyes_redis_memory_used_bytes") < seen.one("manyeyes_redis_memory_max_bytes")
         assert abs(seen.one("manyeyes_run_last_word_timestamp_seconds") - time.time()) < 10
+        assert seen.one("manyeyes_shards_sent_total") >= 1
         # A worker that vanishes: nobody serves the queue, work waits, nothing is done any more.
         vanish(worker, client)
         seen = stage.until("manyeyes_processes")
-        assert seen.all("manyeyes_workers") == [] and seen.all("manyeyes_queue_processes", detector="hog") == [0]
-        assert seen.one("manyeyes_queue_messages", detector="hog") > 0
+        assert seen.all("manyeyes_workers") == [] and seen.all("manyeyes_queue_processes", detector="poisonable") == [0]
+        assert seen.one("manyeyes_queue_messages", detector="poisonable") > 0
         seen = stage.when(lambda seen: since_progress(seen) > 2, "a run that stands still")
         assert seen.one("manyeyes_run_state", state="running") == 1
         # Paused, and then without an owner.
@@ -153,7 +153,8 @@ def test_an_operator_sees_a_run_its_workers_and_what_happens_to_them(stage: Stag
         seen = stage.until("manyeyes_run_state", 1.0, state="interrupted")
         assert seen.one("manyeyes_run_images_per_second") == 0
     # Brought to its end by another owner: all images, of both.
-    with a_worker(WORKER, stage.cwd, stage.broker.url, MANYEYES_ROOTS=str(stage.cwd)):
+    stage.photos.pace(0)
+    with a_worker(WORKER, stage.cwd, stage.broker.url, **stage.photos.environment):
         said = producer("resume", cwd=stage.cwd, **stage.environment)
     assert said.code == 3, said.err
     ended = stage.until("manyeyes_run_state", 1.0, state="done")
@@ -176,7 +177,6 @@ def agree_with_tables(seen: Scrape, run: Path) -> None:
             below = seen.one("manyeyes_stage_seconds_bucket", stage=stage, le=str(bound))
             assert below == (seconds <= bound).sum()
     assert seen.one("manyeyes_run_open_shards") == seen.one("manyeyes_run_oldest_open_shard_seconds") == 0
-    assert seen.one("manyeyes_shards_sent_total") >= 1
 
 
 def test_a_broker_that_goes_away_is_a_figure_and_comes_back(stage: Stage) -> None:

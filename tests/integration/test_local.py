@@ -246,3 +246,18 @@ def test_the_suite_fails_for_a_forgotten_process(tmp_path: Path) -> None:
     )
     assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout + result.stderr
     assert "left a process behind" in result.stdout and "sleep 1234" in result.stdout
+
+
+def test_the_suite_may_be_started_with_signals_ignored(tmp_path: Path) -> None:
+    """As a script's `&` and nohup do: what the tests start must still end at Ctrl-C."""
+    (tmp_path / "test_it.py").write_text(
+        "import signal, subprocess\n"
+        "def test_it():\n"
+        "    child = subprocess.Popen(['sleep', '1234'])\n"
+        "    child.send_signal(signal.SIGINT)\n"
+        "    assert child.wait(timeout=10) == -signal.SIGINT\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(tmp_path), str(tmp_path)]
+    ignoring = ["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh", *command]
+    result = subprocess.run(ignoring, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == pytest.ExitCode.OK, result.stdout + result.stderr
