@@ -12,7 +12,7 @@ T = TypeVar("T")
 _POLL_S = 0.01
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 30, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 90, what: str = "the condition") -> T:
     """Call `condition` until it returns something true, and return that. Fails the test after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):

@@ -15,7 +15,7 @@ import psutil
 #: The console scripts lie beside the interpreter that runs the tests.
 BIN = Path(sys.executable).parent
 #: Seconds. Far more than any of these runs takes.
-LIMIT_S = 120
+LIMIT_S = 240
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,14 +135,14 @@ def test_a_host_that_is_cut_off_costs_nothing_and_comes_back(stage: Stage) -> No
     held = wait_until(at_work, what="a shard in its middle")
     stage.lab.cut("two")
     cluster.pace([two], 0)
-    wait_until(lambda: progress()["workers"] == 1 and progress()["sent_again"], timeout=60, what="the loss to be seen")
+    wait_until(lambda: progress()["workers"] == 1 and progress()["sent_again"], what="the loss to be seen")
     [journal] = head.folder.glob("cut/*/journal.bin")
     others = lambda: {str(done.shard) for done in JournalAsItIs(journal).results() if done.worker.endswith("@one")}  # noqa: E731
-    wait_until(lambda: held["shard"] in others(), timeout=60, what="its shard, done by the other")
+    wait_until(lambda: held["shard"] in others(), what="its shard, done by the other")
     # So that there is work left when it is back.
     stage.pace(0.25)
     stage.lab.delay("two", 0.02)
-    wait_until(lambda: progress()["workers"] == 2, timeout=60, what="its heartbeats")
+    wait_until(lambda: progress()["workers"] == 2, what="its heartbeats")
     returned = time.time()
 
     def works() -> bool:
@@ -150,7 +150,7 @@ def test_a_host_that_is_cut_off_costs_nothing_and_comes_back(stage: Stage) -> No
         [worker] = [worker for worker in stage.hub.workers() if worker["host"] == "two"]
         return bool(worker["at"]) and worker["last_image_s"] < time.time() - returned
 
-    wait_until(works, timeout=60, what="work for it")
+    wait_until(works, what="work for it")
     stage.pace(0)
     run = ended_well(running, head.folder / "cut", stage.alone)
     assert images_by_host(run, since=returned).get("two", 0) > 0

@@ -17,7 +17,7 @@ import redis
 
 from chaos.poisonable import PACE
 from common import presence
-from tests.acceptance.commands import Said, finish, producer, start
+from tests.acceptance.commands import LIMIT_S, Said, finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
 from tests.waiting import wait_until
@@ -128,7 +128,7 @@ def test_machines_join_and_leave_in_the_middle(stage: Stage) -> None:
             begun = stage.stored()
             wait_until(lambda: stage.stored() > begun + 4 * SHARD, what="both at work")
             early.worker.send_signal(signal.SIGTERM)
-            early.worker.wait(timeout=30)
+            early.worker.wait(timeout=LIMIT_S)
             said = finish(run)
             figures = stage.same_bytes(said, late)
     assert set(figures["sent_again"]) <= {"handed_back"}

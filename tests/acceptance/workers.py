@@ -11,7 +11,7 @@ import redis
 
 from common import presence
 from common.broker import connect
-from tests.acceptance.commands import BIN, environment
+from tests.acceptance.commands import BIN, LIMIT_S, environment
 from tests.waiting import wait_until
 
 
@@ -42,7 +42,7 @@ def a_worker(
         yield worker
     finally:
         worker.terminate()
-        worker.wait(timeout=30)
+        worker.wait(timeout=LIMIT_S)
 
 
 def live(client: redis.Redis) -> int:

@@ -180,7 +180,7 @@ def test_a_worker_that_is_told_to_end_hands_its_shards_back(photos: poison.Poiso
             with connect(redis_url) as client:
                 wait_until(lambda: any(beat.shard_done > 1 for beat in presence.live_processes(client)), what="work")
             worker.terminate()
-            wait_until(lambda: worker.poll() is not None, timeout=15, what="the worker's end")
+            wait_until(lambda: worker.poll() is not None, what="the worker's end")
         photos.pace(0)
         with a_worker(command, photos.folder, redis_url):
             said = finish(run)

@@ -28,6 +28,7 @@ from producer.acl import Role
 from producer.share import Share
 from producer.unrest import Unrest
 from tests.guarded import Guarded, guarded, lasting, password_of, servers
+from tests.waiting import wait_until
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
 PAIR, LEFT, RIGHT = ShardId(0, 0, 2), ShardId(0, 0, 1), ShardId(0, 1, 1)
@@ -220,6 +221,8 @@ def test_what_scripts_have_written_outlives_a_kill(path: Path, tmp_path: Path) -
         owner = Ledger(server.client(Role.PRODUCER), RUN)
         assert owner.reserve({"spec": "{}", "spec_digest": "d"}) and owner.open(owner.lease(None), PAIR, b"a\0b")
         before = owner.open_shards()
+        # While the file is being synced, a server holds its writes back for up to two seconds.
+        wait_until(lambda: server.admin(server.port).info("persistence")["aof_buffer_length"] == 0, what="the file")
         again()
         assert Ledger(server.client(Role.PRODUCER), RUN).open_shards() == before != []
 
