@@ -205,6 +205,7 @@ def _options(launch: dict[str, Any], spec: Spec) -> str:
         "--detector": launch["detector"],
         "--head": launch["head"],
         "--labels": launch["labels"],
+        "--weights": launch.get("weights"),
         "--imgsz": spec.imgsz and "{}x{}".format(*spec.imgsz),
         "--max-pixels": spec.max_pixels if spec.max_pixels != DEFAULT_MAX_PIXELS else None,
         "--image-timeout": f"{spec.image_timeout:g}" if spec.image_timeout != DEFAULT_IMAGE_TIMEOUT_S else None,
