@@ -34,17 +34,9 @@ def look(detector: OnnxDetector) -> Detections:
     return detector.postprocess(detector.infer(detector.preprocess(image, options)), image, options)
 
 
-def apart(path: Path, data: str | None = None, least: int = 0) -> Path:
-    """The same model with every tensor of so many bytes in a file beside it."""
-    model = onnx.load(path)
-    path.unlink()
-    onnx.save_model(model, path, save_as_external_data=True, location=data or f"{path.name}.data", size_threshold=least)
-    return path
-
-
 def made(folder: Path, name: str = "best.onnx") -> Path:
     folder.mkdir(exist_ok=True)
-    return apart(onnx_graphs.yolov8(folder / name))
+    return onnx_graphs.apart(onnx_graphs.yolov8(folder / name))
 
 
 def one_box() -> np.ndarray:
@@ -56,7 +48,7 @@ def one_box() -> np.ndarray:
 
 def big(path: Path) -> Path:
     """A network that always finds one box: its output is one tensor, in a file beside it."""
-    return apart(onnx_graphs.constant(path, one_box(), size=128, metadata={"task": "detect"}))
+    return onnx_graphs.apart(onnx_graphs.constant(path, one_box(), size=128, metadata={"task": "detect"}))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +68,7 @@ def test_a_model_in_two_files_finds_what_it_finds_in_one(
     one = make(tmp_path / "one.onnx")
     for folder in ("two", "shell"):
         (tmp_path / folder).mkdir()
-    two = apart(make(tmp_path / "two/best.onnx"), least=least)
+    two = onnx_graphs.apart(make(tmp_path / "two/best.onnx"), least=least)
     whole = look(load(one))
     assert len(whole.scores) > 0
     # Another model's data lies where the shell stands.
