@@ -86,13 +86,14 @@ class DarknetFamily:
         both = darknetfiles.read(files.path_of(source), source.weights)
         config = _mend(both.cfg_data.decode("utf-8", "replace"), both.cfg)
         net = _open(config, both)
+        names = labels.darknet_names(both.cfg, config.classes)
         region = "region" in config.outputs
         info = DetectorInfo(
             name=source.name,
             family="darknet",
             head="darknet",
             weights_sha256=both.sha256,
-            labels=labels.choose(both.cfg, config.classes, None, source.labels),
+            labels=labels.choose(both.cfg, config.classes, None, source.labels or names),
             input_size=config.size,
             flexible_input=False,
             iou_adjustable=not region,
