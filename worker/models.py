@@ -111,7 +111,7 @@ def _family_of(path: Path, families: dict[str, Family]) -> Family:
 def _inside(folder: Path, families: dict[str, Family]) -> str:
     """Which model of a folder to give."""
     endings = {ending for family in families.values() for ending in family.suffixes}
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in endings and file.is_file())
+    files = [folder / name for name in _names_in(folder) if Path(name).suffix.lower() in endings]
     if not files:
         return f"give a file that ends in {', '.join(sorted(endings))}; none is in it"
     return f"give the file:  --detector {shlex.quote(str(files[0]))}"
@@ -119,9 +119,14 @@ def _inside(folder: Path, families: dict[str, Family]) -> str:
 
 def _missing(text: str, path: Path) -> str:
     also = "" if str(path) == text or "=" not in text else f" (nor does {text})"
-    close = difflib.get_close_matches(path.name, _names_in(path.parent), 1, 0.8)
-    hint = f"did you mean {path.parent / close[0]}? " if close else "check the path, or see `producer detectors`"
-    return f"model {path} does not exist{also}; {hint}".rstrip()
+    close = _models_called(path) or difflib.get_close_matches(path.name, _names_in(path.parent), 1, 0.8)
+    hint = f"did you mean {path.parent / close[0]}?" if close else "check the path, or see `producer detectors`"
+    return f"model {path} does not exist{also}; {hint}"
+
+
+def _models_called(path: Path) -> list[str]:
+    """Files beside it whose names are its own, and a model's ending."""
+    return [name for name in _names_in(path.parent) if name in (f"{path.name}.onnx", f"{path.name}.cfg")]
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -132,10 +137,10 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _unknown(name: str, families: dict[str, Family]) -> str:
+    if Path(name).is_dir():
+        return f"unknown detector {name!r}, but a folder; {_inside(Path(name), families)}"
     ready = sorted(name for name, family in families.items() if not family.suffixes)
     known = [*ready, *(model.name for model in registry.MODELS)]
-    close = difflib.get_close_matches(name, known, 1, 0.5)
+    close = _models_called(Path(name)) or difflib.get_close_matches(name, known, 1, 0.5)
     hint = f"did you mean {close[0]}? " if close else ""
-    if Path(name).is_dir():
-        hint = f"for the folder of that name: ./{name}. "
     return f"unknown detector {name!r}; {hint}there are {', '.join(known)}, or give a model's path"

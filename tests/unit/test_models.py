@@ -145,9 +145,18 @@ def test_a_model_in_another_format_is_refused_with_what_to_do(file: str, remedy:
     assert remedy.format(path=path) in refusal(str(path), tmp_path)
 
 
-def test_a_mistyped_file_is_answered_with_the_one_that_is_there(tmp_path: Path) -> None:
+def test_a_mistyped_file_is_answered_with_the_one_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     onnx_graphs.yolov8(tmp_path / "best.onnx")
-    assert f"did you mean {tmp_path / 'best.onnx'}?" in refusal(str(tmp_path / "bets.onnx"), tmp_path)
+    (tmp_path / "best.pt").write_bytes(b"x")
+    for name in ("bets.onnx", "best"):
+        assert f"did you mean {tmp_path / 'best.onnx'}?" in refusal(str(tmp_path / name), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert "did you mean best.onnx?" in refusal("best", tmp_path)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "best.onnx").rename(tmp_path / "weights/best.onnx")
+    assert "give the file:  --detector weights/best.onnx" in refusal("weights", tmp_path)
 
 
 def test_a_path_with_an_equals_sign_that_does_not_exist_is_named_in_both_readings(
