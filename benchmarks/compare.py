@@ -14,7 +14,7 @@ from benchmarks import measure, pictures, rounds, sameness
 from benchmarks.rounds import Measured, Scene
 from benchmarks.sameness import Fingerprints
 from benchmarks.summary import Comparison, summarise
-from producer.options import detector_name
+from common.detectortext import DetectorText
 
 #: The one variant that may get fewer images: it is slow, and no faster with more.
 PER_CALL = "pool-per-call"
@@ -50,7 +50,7 @@ def scratch(plan: Plan) -> Iterator[Path]:
 
 def compare(detector: str, plan: Plan, folder: Path, say: Callable[[str], None]) -> Comparison:
     """All rounds of one detector; `say` is told what runs. Raises ManyeyesError where a variant fails."""
-    name = detector_name(detector)
+    name = DetectorText.parse(detector).name
     # A pool whose initializer fails would start processes for ever.
     measure.run([sys.executable, "-m", "worker.check"], folder, MANYEYES_DETECTOR=detector)
     measured: list[dict[str, Measured]] = []

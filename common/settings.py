@@ -8,6 +8,7 @@ from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common import detectortext
 from common.limits import FETCH_TIMEOUT_S
 
 
@@ -25,6 +26,7 @@ class Settings(BaseSettings):
     detector: str = "hog"
     head: str | None = None
     labels: Path | None = None
+    weights: Path | None = None
     cache: Path = Field(default_factory=lambda: user_cache_path("manyeyes"))
     #: A base URL (or folder URL) that holds the registry's model files under their own names.
     model_mirror: str | None = None
@@ -45,4 +47,4 @@ class Settings(BaseSettings):
 
     @property
     def detectors(self) -> tuple[str, ...]:
-        return tuple(part.strip() for part in self.detector.split(",") if part.strip())
+        return detectortext.split(self.detector)

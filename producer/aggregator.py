@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from common import typed
+from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError
 from common.ledger import RunState
 from common.messages import ShardResult
 from common.spec import Spec
-from producer import preview, tables
+from producer import emptiness, preview, tables
 from producer.exports import DEFAULT_FORMATS, export
 from producer.journal import Journal
 from producer.manifest import Manifest
@@ -48,6 +50,8 @@ class Outcome:
     published: str | None = None
     #: Why they could not.
     unpublished: str | None = None
+    #: Images were looked at, and not one gave a box, down to the floor.
+    empty: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -119,6 +123,10 @@ def assemble(
             missing.append(name)
             notices.append(f"error: {name} was not written: {error}")
     preview.write_preview(folder, spec, spec.root.encode(errors="surrogateescape"), folder / "preview.jpg")
+    empty = summary.ok > 0 and summary.stored == 0
+    if empty:
+        detector = typed.read(DetectorInfo, known["detector"], spare=True)
+        notices.append(emptiness.warning(summary.ok, spec.floor, detector))
     if facts is not None:
         write_timings(folder, facts)
     elif not (folder / TIMINGS_JSON).exists():
@@ -138,6 +146,7 @@ def assemble(
         digest=summary.digest,
         notices=tuple(filter(None, notices)),
         missing=tuple(missing),
+        empty=empty,
     )
     rundir.write(
         {
@@ -152,6 +161,7 @@ def assemble(
                 "detections": summary.detections,
                 "errors": summary.errors,
             },
+            "empty": empty,
             "seconds": outcome.seconds,
             "images_per_s": outcome.images_per_s,
             "digest": summary.digest,

@@ -36,6 +36,7 @@ from producer.flags import (
     ShipWindow,
     Wait,
     Way,
+    Weights,
 )
 from producer.runs import RunLine, run_lines, runs_table
 from producer.share import priority_of
@@ -131,6 +132,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
     ] = None,
     labels: Annotated[Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class a line.")] = None,
+    weights: Weights = None,
     shard_size: Annotated[
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
     ] = "auto",
@@ -157,21 +159,27 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         raise typer.Exit(background.start(sys.argv[1:], as_json))
     from producer.aggregator import Outputs
     from producer.cluster import Launch
-    from producer.options import DetectionChoices, absolute_detector
+    from producer.options import DetectionChoices, absolute_detector, absolute_file
     from producer.submit import Request
     from producer.submit import submit as run
     from producer.transport import Transport
 
     if broker is None and logs.wanted() is not logs.Form.JSON:
         hubcli.note_of_idle_hub()
-    for option in ("head", "labels", "concurrency"):
+    for option in ("head", "labels", "weights", "concurrency"):
         if broker is not None and _typed(ctx, option):
             raise UsageError(f"--{option} is for local workers; with a broker give it to `worker start`")
     request = Request(
         datasets=tuple(datasets),
         output=output,
         broker_url=broker,
-        launch=Launch(absolute_detector(detector), head, str(labels.absolute()) if labels else None, concurrency),
+        launch=Launch(
+            absolute_detector(detector),
+            head,
+            str(labels.absolute()) if labels else None,
+            concurrency,
+            absolute_file(weights),
+        ),
         choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
         publish=publish,

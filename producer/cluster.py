@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common import presence
+from common import darknetfiles, modelfile, onnxfiles, presence
 from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
-from common.errors import ManyeyesError, UsageError
+from common.detectortext import DetectorText
+from common.errors import ManyeyesError, ModelError, UsageError
 from common.limits import PROTOCOL
 from common.secrecy import redact
 from producer.crew import Connection
 from producer.local import LocalCluster
-from producer.options import detector_name, model_path
 from producer.rundir import RunDir
 
 #: Families whose weights are the bytes of the file that the user names.
@@ -37,19 +37,21 @@ class Launch:
     head: str | None = None
     labels: str | None = None
     concurrency: int = 0
+    weights: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @property
     def name(self) -> str:
-        return detector_name(self.detector)
+        return DetectorText.parse(self.detector).name
 
     def worker_options(self) -> list[str]:
         given = {
             "--detector": self.detector,
             "--head": self.head,
             "--labels": self.labels,
+            "--weights": self.weights,
             "--concurrency": str(self.concurrency) if self.concurrency else None,
         }
         return [word for name, value in given.items() if value is not None for word in (name, value)]
@@ -98,15 +100,14 @@ class Cluster:
 
     def _of_that_file(self, served: list[DetectorInfo]) -> list[DetectorInfo]:
         """Those with the very weights of the file that the user named; all, where it was a name. Raises UsageError."""
-        path = model_path(self.launch.detector)
+        path = DetectorText.parse(self.launch.detector).path
         if path is None:
             return served
         try:
-            weights = weights_sha256(path)
-        except OSError as error:
+            weights = weights_sha256(path, self.launch.weights)
+        except ModelError as error:
             raise UsageError(
-                f"model {path} cannot be read here ({error.strerror}); to use what workers serve under that name: "
-                f"--detector {self.launch.name}"
+                f"{error}; to use what workers serve under that name:  --detector {self.launch.name}"
             ) from None
         if same := [info for info in served if info.weights_sha256 == weights or info.family not in BY_FILE]:
             return same
@@ -133,13 +134,13 @@ class Cluster:
         )
 
 
-def weights_sha256(path: Path) -> str:
-    """As the worker takes it: over the file, or over a .cfg and the .weights beside it. Raises OSError."""
-    with path.open("rb") as file:
-        sha = hashlib.file_digest(file, "sha256")
-    if path.suffix == ".cfg":
-        sha.update(path.with_suffix(".weights").read_bytes())
-    return sha.hexdigest()
+def weights_sha256(path: Path, weights: str | None) -> str:
+    """As the worker takes it: over every byte that it loads. Raises ModelError."""
+    if path.suffix.lower() in (darknetfiles.CFG, darknetfiles.WEIGHTS):
+        return darknetfiles.read(path, None if weights is None else Path(weights)).sha256
+    if path.suffix.lower() == ".onnx":
+        return onnxfiles.read(path).sha256
+    return hashlib.sha256(modelfile.read(path)).hexdigest()
 
 
 @contextmanager

@@ -37,6 +37,8 @@ def everything(broker_url: str | None) -> list[dict[str, Any]]:
                 f"{info.family}, {len(info.labels)} classes, {info.ms_per_image:.0f} ms an image; "
                 f"{len(serving)} processes of {workers} worker{'s' * (workers != 1)}"
             )
+            if info.caution:
+                about += f". {info.caution}"
             found.append({"name": queue, "from": "served", "about": about})
     return found
 

@@ -27,6 +27,10 @@ MaxFailures = Annotated[
         help="Stop when more images than these fail, with exit code 4. (default: never)",
     ),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(envvar="MANYEYES_WEIGHTS", help="A Darknet .cfg's weights, where they are not found beside it."),
+]
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from common.errors import UsageError
 from producer.acl import Role
+from producer.flags import Weights
 from producer.hub.folder import HubFolder
 
 commands = typer.Typer()
@@ -71,6 +72,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     labels: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
     ] = None,
+    weights: Weights = None,
     root: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,14 +122,15 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     from producer.hub import lifecycle, words
     from producer.hub.addresses import Listen
     from producer.hub.settings import Wish, absolute_roots
-    from producer.options import absolute_detector
+    from producer.options import absolute_detectors, absolute_file
 
     given = ",".join(root) if root else os.environ.get("MANYEYES_ROOTS")
     wish = Wish(
         listen=Listen.parse(listen) if listen is not None else None,
-        detector=",".join(absolute_detector(one.strip()) for one in detector.split(",")) if detector else None,
+        detector=absolute_detectors(detector) if detector else None,
         head=head,
         labels=str(labels.absolute()) if labels else None,
+        weights=absolute_file(weights),
         concurrency=concurrency,
         roots=None if given is None else absolute_roots(given),
         workers=workers,

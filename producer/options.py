@@ -6,7 +6,9 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import detectortext
 from common.detector_info import DetectorInfo
+from common.detectortext import DetectorText
 from common.errors import UsageError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
 from common.spec import Spec
@@ -31,34 +33,19 @@ class DetectionChoices:
     image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
 
 
-def detector_name(text: str) -> str:
-    """The name by which workers serve NAME, PATH or NAME=PATH."""
-    if "=" in text:
-        return text.split("=", 1)[0]
-    return Path(text).stem if Path(text).suffix else text
-
-
-def model_path(text: str) -> Path | None:
-    """The file that NAME, PATH or NAME=PATH names; None for a name."""
-    _, equals, path = text.rpartition("=")
-    return Path(path) if equals or "/" in path or Path(path).suffix else None
-
-
-def check_detector_text(text: str) -> None:
-    """Raises UsageError for what can be no NAME, PATH or NAME=PATH of one detector."""
-    if "," in text:
-        raise UsageError(f"--detector {text} names several; a run has one detector: submit once for each")
-    if not text.strip():
-        raise UsageError("--detector is empty; give NAME, PATH or NAME=PATH (`producer detectors` lists names)")
-
-
 def absolute_detector(text: str) -> str:
-    """The same detector whatever folder `resume` is typed in."""
-    name, equals, path = text.partition("=")
-    if equals:
-        return f"{name}={Path(path).expanduser().absolute()}"
-    file = Path(text).expanduser()
-    return str(file.absolute()) if "/" in text or file.suffix or file.is_file() else text
+    """The same detector whatever folder `resume` is typed in. Raises ModelError for what can be no detector."""
+    return detectortext.one(text).absolute()
+
+
+def absolute_detectors(text: str) -> str:
+    """The same for several, separated by commas."""
+    return ",".join(DetectorText.parse(one).absolute() for one in detectortext.split(text))
+
+
+def absolute_file(path: Path | None) -> str | None:
+    """The same file whatever folder `resume` is typed in."""
+    return None if path is None else str(path.expanduser().absolute())
 
 
 def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tuple[str, ...], root: str) -> Spec:

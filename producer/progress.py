@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 #: Looks, one a second, over which the speed that is shown is taken.
 _LOOKS = 30
+#: Images without one box, from which on a user is told.
+ENOUGH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,16 @@ class Progress:
     stored: int = 0
     #: Shards that were sent again: processes that died or vanished, messages that were lost.
     sent_again: int = 0
+
+    @property
+    def looked_at(self) -> int:
+        """Images that did not fail, and whose detections are known."""
+        return max(0, self.stored - self.failed)
+
+    @property
+    def empty(self) -> bool:
+        """Whether not one of many images gave a box, down to the floor."""
+        return self.detections == 0 and self.looked_at >= ENOUGH
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _PLAIN_EVERY_S = 5.0
 #: Seconds between redraws of a bar that is told of every file.
 _DRAW_EVERY_S = 0.2
+#: Of many images, down to the floor.
+NO_BOX = "not one box yet"
 
 
 def duration(seconds: float) -> str:
@@ -38,6 +40,8 @@ def describe(progress: Progress) -> str:
         f"{progress.failed:,} failed",
         _crew(progress),
     ]
+    if progress.empty:
+        parts.append(NO_BOX)
     if progress.sent_again:
         parts.append(f"{counted(progress.sent_again, 'shard')} sent again")
     return ", ".join(parts)

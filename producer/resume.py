@@ -76,7 +76,7 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
 def _reopen(rundir: RunDir, again: Again) -> None:
     """What `run.json` said of an end holds no longer; a pause ends with the command to go on."""
     data = rundir.read()
-    for name in ("finished", "counts", "seconds", "images_per_s", "digest", "published"):
+    for name in ("finished", "counts", "seconds", "images_per_s", "digest", "published", "empty"):
         data.pop(name, None)
     if again.retry_failed:
         data["generation"] += 1

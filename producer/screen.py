@@ -14,7 +14,7 @@ from rich.text import Text
 
 from common.logs import printable
 from producer.look import Look, WorkerSeen
-from producer.reporters import counted, duration
+from producer.reporters import NO_BOX, counted, duration
 
 #: Lines of the view besides those of workers: five above, an empty one, the table's head, and the cursor's.
 _FRAME = 9
@@ -85,6 +85,7 @@ def _progress(look: Look) -> list[RenderableType]:
         f"{progress.images_per_s:.1f} images/s",
         f"ETA {duration(line.eta_s)}" if line.eta_s is not None else "ETA -",
         f"elapsed {duration(progress.seconds)}",
+        *([NO_BOX] if progress.empty else []),
         *([] if look.over else [counted(line.processes, "process", "es")]),
     ]
     bar = Table.grid(padding=(0, 1), expand=True)

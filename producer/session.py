@@ -26,6 +26,7 @@ from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_P
 from common.spec import Spec
 from producer.aggregator import Outcome, Outputs, assemble
 from producer.cluster import Cluster
+from producer.emptiness import EmptinessWatch, while_running
 from producer.journal import Journal
 from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
@@ -101,9 +102,14 @@ class Session:
     def _take_over(self, work: Callable[[], Work]) -> Owner:
         """A broker that goes away while workers are asked, or open shards adopted, is waited for as it is later on."""
         unrest = Unrest()
+        report = EmptinessWatch(
+            self.talk.report,
+            self.talk.say,
+            lambda images: while_running(images, self.spec.floor, self.detector, self.rundir),
+        )
         while True:
             try:
-                return Owner(self.cluster.connection, work(), self.detector, self.talk.report, self.cluster.check)
+                return Owner(self.cluster.connection, work(), self.detector, report, self.cluster.check)
             except (redis.RedisError, OperationalError) as error:
                 unrest.outwait(error)
                 self.cluster.check()
@@ -205,6 +211,7 @@ def _options(launch: dict[str, Any], spec: Spec) -> str:
         "--detector": launch["detector"],
         "--head": launch["head"],
         "--labels": launch["labels"],
+        "--weights": launch.get("weights"),
         "--imgsz": spec.imgsz and "{}x{}".format(*spec.imgsz),
         "--max-pixels": spec.max_pixels if spec.max_pixels != DEFAULT_MAX_PIXELS else None,
         "--image-timeout": f"{spec.image_timeout:g}" if spec.image_timeout != DEFAULT_IMAGE_TIMEOUT_S else None,

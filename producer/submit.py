@@ -24,7 +24,7 @@ from producer.aggregator import Outcome, Outputs
 from producer.cluster import Launch, open_cluster
 from producer.exports import check_truth
 from producer.max_failures import MaxFailures
-from producer.options import DetectionChoices, build_spec, check_detector_text
+from producer.options import DetectionChoices, build_spec
 from producer.publish import check_target
 from producer.rundir import RunDir
 from producer.session import RunInterrupted, Session, Talk, fields_of, orderly, preload
@@ -57,7 +57,6 @@ class Request:
 def submit(request: Request, talk: Talk) -> Outcome:
     """Raises ManyeyesError, RunInterrupted."""
     begun = time.monotonic()
-    check_detector_text(request.launch.detector)
     MaxFailures.parse(request.max_failures)
     if request.outputs.truth is not None:
         check_truth(Path(request.outputs.truth))

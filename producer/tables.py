@@ -53,6 +53,8 @@ class TablesSummary:
     detections: int
     errors: dict[str, int]
     digest: str
+    #: All detections, down to the floor.
+    stored: int
 
 
 def write_tables(rows: Iterable[ItemRow], spec: Spec, folder: Path) -> TablesSummary:
@@ -63,13 +65,14 @@ def write_tables(rows: Iterable[ItemRow], spec: Spec, folder: Path) -> TablesSum
     from producer import columns
     from producer.digest import TableDigest
 
-    digest, statuses, errors, shown = TableDigest(), Counter[str](), Counter[str](), 0
+    digest, statuses, errors, shown, stored = TableDigest(), Counter[str](), Counter[str](), 0, 0
     with _writers(folder) as write:
         for block in _blocks(rows):
             images, detections, timings = columns.build(block, spec)
             write(images, detections, timings)
             digest.update("images", images)
             digest.update("detections", detections)
+            stored += detections.num_rows
             shown += int(images["detections"].to_numpy().sum())
             statuses.update(images["status"].to_pylist())
             errors.update(images["error_code"].drop_null().to_pylist())
@@ -81,6 +84,7 @@ def write_tables(rows: Iterable[ItemRow], spec: Spec, folder: Path) -> TablesSum
         detections=shown,
         errors=dict(sorted(errors.items())),
         digest=digest.hexdigest(),
+        stored=stored,
     )
 
 

@@ -173,7 +173,7 @@ def summary_table(outcome: Outcome) -> RenderableType:
         ("run", f"{outcome.run_id}, {outcome.state}"),
         ("images", _images(outcome)),
         *([("failed", _failed(outcome))] if outcome.failed else []),
-        ("detections", f"{outcome.detections:,}"),
+        ("detections", f"{outcome.detections:,}" + ": no image gave one, even at the floor" * outcome.empty),
         ("speed", _speed(outcome, figures)),
         *([("time", _stages(figures))] if figures["other_share"] is not None else []),
         ("outputs", _outputs(Path(outcome.run_dir))),

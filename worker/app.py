@@ -171,6 +171,8 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
     for info in _checked:
         speed = f"{info.ms_per_image:.1f} ms an image"
         log.info("serves %s: %s, %d classes, %s", info.queue, info.family, len(info.labels), speed)
+        if info.caution:
+            log.info("%s: %s", info.queue, info.caution)
 
 
 def _await_broker(url: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import ItemCode, ItemError
 from common.limits import MAX_CANDIDATES
 from worker.detectors.base import Detections
 
@@ -38,20 +40,41 @@ def candidates(boxes: npt.NDArray[np.floating], scores: npt.NDArray[np.floating]
     )
 
 
+def refuse_nan(outputs: Iterable[Floats]) -> None:
+    """Raises ItemError where a network's raw outputs hold NaN: it has overflowed, and comparisons would hide that.
+
+    Infinity is left to `suppress`: a logit of a masked class, or a far box of no score, may be infinite.
+    """
+    # The least of an array with a NaN in it is NaN; cheaper than a mask.
+    if any(out.size and np.isnan(out.min()) for out in outputs):
+        raise _no_numbers("NaN")
+
+
+def _no_numbers(what: str) -> ItemError:
+    return ItemError(
+        ItemCode.DETECTOR_ERROR,
+        f"the network gave {what} instead of numbers; export it again in float32 (half=False), and check its weights",
+    )
+
+
 def best_class(scores: Floats, floor: float) -> tuple[Indices, Indices]:
-    """Rows and classes of each row's best of the (n, classes) scores, where at or above the floor."""
-    rows = np.flatnonzero(scores.max(axis=1) >= floor)
+    """Rows and classes of each row's best of the (n, classes) scores, where not below the floor: NaN stays, and
+    `suppress` refuses it.
+    """
+    rows = np.flatnonzero(~(scores.max(axis=1) < floor))
     return rows, scores[rows].argmax(axis=1)
 
 
 def suppress(found: Candidates, iou: float | None, floor: float) -> Candidates:
-    """At most MAX_CANDIDATES finite boxes at or above the floor, best first, less those that a better box of
+    """At most MAX_CANDIDATES boxes at or above the floor, best first, less those that a better box of
     their class overlaps by more than `iou`; None suppresses nothing (the graph has done so).
 
     A box is only ever suppressed by a better one, so filtering the result by a higher score equals suppressing
-    with that floor.
+    with that floor. Raises ItemError where one of them is not finite; below the floor, a box may be anything.
     """
-    found = found.take((found.scores >= floor) & np.isfinite(found.boxes).all(axis=1))
+    found = found.take(~(found.scores < floor))
+    if not (np.isfinite(found.scores).all() and np.isfinite(found.boxes).all()):
+        raise _no_numbers("infinite boxes or scores")
     if len(found.scores) > MAX_CANDIDATES:
         # A cheap cut first: ties at the limit stay, and the full order decides between them.
         least = -np.partition(-found.scores, MAX_CANDIDATES - 1)[MAX_CANDIDATES - 1]

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.detector_info import DetectorInfo
-from common.errors import ManyeyesError, ModelError, UsageError
+from common.errors import ItemError, ManyeyesError, ModelError, UsageError
 from common.settings import Settings
 from worker import models
 from worker.detectors.base import DetectOptions, Detector
@@ -42,21 +42,29 @@ def _load(text: str, settings: Settings) -> Detector:
         text,
         head=settings.head,
         labels=settings.labels,
+        weights=settings.weights,
         cache_dir=settings.cache,
         mirror=settings.model_mirror,
     )
 
 
 def _warm(detector: Detector) -> Detector:
-    """The first inference pays for allocations; the second one's time is the speed."""
+    """The first inference pays for allocations; the second one's time is the speed.
+
+    A network that gives no numbers for a made picture may do so for some photographs only: each image will tell.
+    """
+    caution = detector.info.caution
     image = np.random.default_rng(0).integers(0, 256, (*WARM_UP_SIZE, 3), np.uint8)
     options = DetectOptions(iou=detector.info.default_iou, floor=detector.info.default_conf)
     for _ in range(2):
         started = time.perf_counter()
         raw = detector.infer(detector.preprocess(image, options))
-        detector.postprocess(raw, image, options)
+        try:
+            detector.postprocess(raw, image, options)
+        except ItemError as error:
+            caution = f"With a made picture, {error}. {detector.info.caution}".strip()
         seconds = time.perf_counter() - started
-    detector.info = replace(detector.info, ms_per_image=round(seconds * 1000, 3))
+    detector.info = replace(detector.info, ms_per_image=round(seconds * 1000, 3), caution=caution)
     return detector
 
 

@@ -58,6 +58,9 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     labels: Annotated[
         Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(envvar="MANYEYES_WEIGHTS", help="A Darknet .cfg's weights, where they are not found.")
+    ] = None,
     root: Annotated[
         list[str] | None,
         typer.Option(
@@ -116,6 +119,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         "MANYEYES_BROKER_URL": broker,
         "MANYEYES_HEAD": head,
         "MANYEYES_LABELS": str(labels) if labels else None,
+        "MANYEYES_WEIGHTS": str(weights) if weights else None,
         # Not by typer, which takes a blank in the environment's for a separator.
         "MANYEYES_ROOTS": ",".join(root) if root else None,
         "MANYEYES_MAP": map_,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import re
+import shlex
 import shutil
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,15 +14,19 @@ from urllib.request import url2pathname
 import pooch
 import requests
 
-from common import registry
+from common import detectortext, registry
 from common.errors import ModelError
 from common.registry import ENTRY_POINT_GROUP, NamedModel
 from worker.detectors.base import Detector, Family, ModelSource
 
-#: What a detector may be called: it becomes part of a queue's name and of file names.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 #: Seconds without a byte before a download is given up.
 _TIMEOUT_S = 30
+#: What to do about models in the formats of training and of other engines, by their endings.
+_EXPORTS = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), "export it to ONNX, with Ultralytics: {export}"),
+    **dict.fromkeys((".engine", ".trt", ".plan"), "TensorRT's belongs to one GPU; give the .onnx that it was made of"),
+    ".data": "it holds the weights of an .onnx file; give that one",
+}
 
 
 def load(
@@ -30,6 +34,7 @@ def load(
     *,
     head: str | None = None,
     labels: Path | None = None,
+    weights: Path | None = None,
     cache_dir: Path,
     mirror: str | None = None,
 ) -> Detector:
@@ -37,18 +42,19 @@ def load(
 
     `cache_dir` keeps downloaded models; `mirror` is a base URL that is asked instead of their own.
     """
-    name, _, path_text = _split(text)
+    typed = detectortext.DetectorText.parse(text)
+    name, path = typed.name, typed.path
     families = _families()
-    if not path_text:
+    if path is None:
         if name in families and not families[name].suffixes:
-            return families[name].load(ModelSource(name, head=head, labels=labels))
+            return families[name].load(ModelSource(name, None, head, labels, weights))
         model = registry.named(name)
         if model is None:
             raise ModelError(_unknown(name, families))
         path = fetch(model, cache_dir, mirror)
-    else:
-        path = Path(path_text).expanduser()
-    return _family_of(path, families).load(ModelSource(name, path, head, labels))
+    elif not path.exists():
+        raise ModelError(_missing(text, path))
+    return _family_of(path, families).load(ModelSource(name, path, head, labels, weights))
 
 
 def fetch(model: NamedModel, cache_dir: Path, mirror: str | None) -> Path:
@@ -74,26 +80,6 @@ def _downloader(url: str) -> Any:
     return lambda url, output, _: shutil.copyfile(url2pathname(urlparse(url).path), output)
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    """Name, "=", path; the path is empty where only a name was given."""
-    name, equals, path = text.partition("=")
-    if equals and path and _NAME.fullmatch(name):
-        return name, equals, path
-    if "/" not in text and not Path(text).suffix and not Path(text).is_file():
-        if not _NAME.fullmatch(text):
-            raise ModelError(f"detector name {text!r} may hold letters, digits and . _ - only")
-        return text, "", ""
-    if "/" not in text and registry.named(text) is not None:
-        return text, "", ""
-    stem = Path(text).stem
-    if not _NAME.fullmatch(stem):
-        raise ModelError(
-            f"model {text}: {stem!r} cannot be a detector's name (letters, digits and . _ - only); "
-            f"name it with --detector NAME={text}"
-        )
-    return stem, "=", text
-
-
 def _families() -> dict[str, Family]:
     """Every installed family by name. Raises ModelError for one that does not load, or that is there twice."""
     found: dict[str, Family] = {}
@@ -110,16 +96,51 @@ def _families() -> dict[str, Family]:
 
 def _family_of(path: Path, families: dict[str, Family]) -> Family:
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise ModelError(f"model {path} is a folder; {_inside(path, families)}")
     for family in families.values():
         if suffix in family.suffixes:
             return family
-    known = sorted(ending for family in families.values() for ending in family.suffixes)
-    raise ModelError(f"model {path}: nothing here loads {suffix or 'a file without an ending'}; {', '.join(known)} do")
+    known = ", ".join(sorted(ending for family in families.values() for ending in family.suffixes))
+    hint = _EXPORTS.get(suffix, "export it to ONNX").format(
+        export=f"yolo export model={shlex.quote(str(path))} format=onnx"
+    )
+    raise ModelError(f"model {path}: nothing here loads {suffix or 'a file without an ending'}; {known} do; {hint}")
+
+
+def _inside(folder: Path, families: dict[str, Family]) -> str:
+    """Which model of a folder to give."""
+    endings = {ending for family in families.values() for ending in family.suffixes}
+    files = [folder / name for name in _names_in(folder) if Path(name).suffix.lower() in endings]
+    if not files:
+        return f"give a file that ends in {', '.join(sorted(endings))}; none is in it"
+    return f"give the file:  --detector {shlex.quote(str(files[0]))}"
+
+
+def _missing(text: str, path: Path) -> str:
+    also = "" if str(path) == text or "=" not in text else f" (nor does {text})"
+    close = _models_called(path) or difflib.get_close_matches(path.name, _names_in(path.parent), 1, 0.8)
+    hint = f"did you mean {path.parent / close[0]}?" if close else "check the path, or see `producer detectors`"
+    return f"model {path} does not exist{also}; {hint}"
+
+
+def _models_called(path: Path) -> list[str]:
+    """Files beside it whose names are its own, and a model's ending."""
+    return [name for name in _names_in(path.parent) if name in (f"{path.name}.onnx", f"{path.name}.cfg")]
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(file.name for file in folder.iterdir())
+    except OSError:
+        return []
 
 
 def _unknown(name: str, families: dict[str, Family]) -> str:
+    if Path(name).is_dir():
+        return f"unknown detector {name!r}, but a folder; {_inside(Path(name), families)}"
     ready = sorted(name for name, family in families.items() if not family.suffixes)
     known = [*ready, *(model.name for model in registry.MODELS)]
-    close = difflib.get_close_matches(name, known, 1, 0.5)
+    close = _models_called(Path(name)) or difflib.get_close_matches(name, known, 1, 0.5)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"unknown detector {name!r}; {hint}there are {', '.join(known)}, or give a model's path"

@@ -104,6 +104,7 @@ def _detect(image: images.Image, job: Job, clock: list[float]) -> Detections:
         clock.append(time.perf_counter())
         detections = job.detector.postprocess(raw, image, job.options)
         clock.append(time.perf_counter())
+        sane = _sane(detections, len(job.detector.info.labels))
     except (MemoryError, ItemError):
         raise
     except Exception as error:
@@ -111,16 +112,19 @@ def _detect(image: images.Image, job: Job, clock: list[float]) -> Detections:
             raise MemoryError from None
         # Not only ours: a detector may come from another package, and engines raise types of their own.
         raise ItemError(ItemCode.DETECTOR_ERROR, f"{type(error).__name__}: {error}") from error
-    if not _sane(detections, len(job.detector.info.labels)):
-        raise ItemError(ItemCode.DETECTOR_ERROR, "the detector gave boxes that are not finite, or of unknown classes")
+    if not sane:
+        text = "the detector gave boxes or scores that are not finite, or of unknown classes, or not one of each a box"
+        raise ItemError(ItemCode.DETECTOR_ERROR, text)
     return detections
 
 
 def _sane(detections: Detections, classes: int) -> bool:
     """Nothing that the tables cannot hold."""
     ids = detections.class_ids
+    count = len(ids)
     return bool(
-        np.isfinite(detections.boxes).all()
+        (detections.boxes.shape, detections.scores.shape, ids.shape) == ((count, 4), (count,), (count,))
+        and np.isfinite(detections.boxes).all()
         and np.isfinite(detections.scores).all()
         and ((ids >= 0) & (ids < classes)).all()
     )

@@ -34,6 +34,7 @@ class Wish:
     detector: str | None = None
     head: str | None = None
     labels: str | None = None
+    weights: str | None = None
     concurrency: int | None = None
     roots: str | None = None
     workers: bool | None = None
@@ -61,6 +62,7 @@ class HubSettings:
     detector: str = DEFAULT_DETECTOR
     head: str | None = None
     labels: str | None = None
+    weights: str | None = None
     concurrency: int = 0
     #: What local workers may read, separated by commas.
     roots: str = ""
@@ -82,7 +84,7 @@ class HubSettings:
         typed |= typed.pop("listen") or {}
         if wish.detector is not None and wish.detector != before.detector:
             # Those of another model say nothing about this one.
-            before = replace(before, head=None, labels=None)
+            before = replace(before, head=None, labels=None, weights=None)
         return replace(before, **{name: value for name, value in typed.items() if value is not None})
 
     def with_ports(self) -> HubSettings:
@@ -116,7 +118,7 @@ class HubSettings:
 
     @property
     def launch(self) -> Launch:
-        return Launch(self.detector, self.head, self.labels, self.concurrency)
+        return Launch(self.detector, self.head, self.labels, self.concurrency, self.weights)
 
     def local_url(self, role: Role) -> str:
         """For this machine's own processes."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from common import detectortext
+from common.detectortext import DetectorText
 from producer.acl import Role
 from producer.hub import addresses
 from producer.hub.folder import HubFolder, Part, Status
@@ -29,9 +31,14 @@ def command(folder: HubFolder, verb: str) -> str:
 def join_command(hub: Hub) -> str:
     """With the detectors that are served here; of a file only its name, for it lies elsewhere there."""
     served = hub.settings.detector
-    names = ",".join(Path(one).name if "=" not in one else one for one in served.split(","))
+    names = ",".join(_elsewhere(one) for one in detectortext.split(served))
     options = "" if served == DEFAULT_DETECTOR else f" --detector {shlex.quote(names)}"
     return f"worker start --join {shlex.quote(hub.settings.url(Role.WORKER))}{options}"
+
+
+def _elsewhere(text: str) -> str:
+    typed = DetectorText.parse(text)
+    return typed.path.name if typed.path is not None and typed.name == typed.path.stem else text
 
 
 def headline(hub: Hub) -> str:
@@ -45,7 +52,7 @@ def rows(hub: Hub) -> list[str]:
     shown = [
         ("on other machines", join_command(hub)),
         ("to submit here", f"export MANYEYES_BROKER_URL=$({command(hub.folder, 'url')})"),
-        ("", f"producer submit photos/ --detector {settings.detector.partition(',')[0]}"),
+        ("", f"producer submit photos/ --detector {shlex.quote(detectortext.split(settings.detector)[0])}"),
         ("who is there", "producer workers"),
     ]
     if settings.flower:

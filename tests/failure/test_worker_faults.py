@@ -44,12 +44,30 @@ def changed(model: Path) -> None:
     onnx_graphs.yolov8(model, size=96)
 
 
-@pytest.mark.parametrize(("harm", "words"), [(changed, "has changed"), (Path.unlink, "does not exist")])
+def data_of(model: Path) -> Path:
+    return model.with_name(f"{model.name}.data")
+
+
+def data_changed(model: Path) -> None:
+    content = bytearray(data_of(model).read_bytes())
+    content[-1] ^= 1
+    data_of(model).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (changed, "has changed"),
+        (Path.unlink, "does not exist"),
+        (data_changed, "has changed"),
+        (lambda model: data_of(model).unlink(), "its weights are missing"),
+    ],
+)
 def test_a_worker_whose_model_is_another_one_now_ends_and_says_so(
     harm: Callable[[Path], None], words: str, tmp_path: Path, redis_url: str, client: redis.Redis
 ) -> None:
     """When a process has to be replaced: never with other weights, and never a worker that serves nothing."""
-    model = onnx_graphs.yolov8(tmp_path / "best.onnx")
+    model = onnx_graphs.apart(onnx_graphs.yolov8(tmp_path / "best.onnx"))
     worker = start("worker", "start", "--detector", model, "-c", 1, cwd=tmp_path, MANYEYES_BROKER_URL=redis_url)
     [beat] = wait_until(lambda: presence.live_processes(client), what="the process")
     harm(model)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper, save
+from onnx import NodeProto, TensorProto, helper, load, numpy_helper, save
 
 STRIDES = (8, 16, 32)
 #: What 255 becomes, and 0, in the networks that do not take 0..255.
@@ -98,6 +98,14 @@ def constant(
     """Any outputs, whatever the image: a classifier, a segmentation model, a broken detector."""
     graph = _Graph(size)
     return graph.save(path, [graph.constant(out) for out in outputs], metadata)
+
+
+def apart(path: Path, least: int = 0) -> Path:
+    """The same model with every tensor of so many bytes in `<name>.data` beside it."""
+    model = load(path)
+    path.unlink()
+    save(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=least)
+    return path
 
 
 def _centres_and_sides(size: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import ItemCode, ItemError
 from common.limits import MAX_CANDIDATES
 from worker import boxes
 from worker.boxes import Candidates
@@ -96,10 +97,35 @@ def test_no_more_than_the_limit_and_those_are_the_best() -> None:
     assert kept.scores.min() == np.sort(found.scores)[-MAX_CANDIDATES]
 
 
-def test_what_is_not_finite_is_left_out() -> None:
-    wild = np.array([[0, 0, np.inf, 5], [np.nan, 0, 5, 5], [0, 0, 5, 5]], np.float32)
-    found = boxes.candidates(wild, np.array([0.9, 0.9, np.nan]), np.zeros(3, np.intp))
-    assert len(boxes.suppress(found, 0.5, 0.0).scores) == 0
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [((0, 0, np.inf, 5), 0.9), ((0, np.nan, 5, 5), 0.9), ((0, 0, 5, 5), np.nan), ((0, 0, 5, 5), np.inf)],
+)
+def test_a_candidate_that_is_not_finite_fails_the_image(box: tuple[float, ...], score: float) -> None:
+    rows = np.array([(0, 0, 5, 5), box], np.float32)
+    found = boxes.candidates(rows, np.array([0.9, score]), np.zeros(2, np.intp))
+    with pytest.raises(ItemError, match=r"instead of numbers; export it again in float32") as raised:
+        boxes.suppress(found, None, 0.5)
+    assert raised.value.code is ItemCode.DETECTOR_ERROR
+
+
+def test_a_box_below_the_floor_may_be_infinite() -> None:
+    rows = np.array([(0, 0, 5, 5), (-np.inf, 0, np.inf, 5)], np.float32)
+    found = boxes.candidates(rows, np.array([0.9, 0.1]), np.zeros(2, np.intp))
+    assert boxes.suppress(found, 0.5, 0.5).boxes.tolist() == [[0, 0, 5, 5]]
+
+
+def test_a_row_of_scores_with_nan_is_not_lost_under_the_floor() -> None:
+    scores = np.array([[0.1, 0.2], [0.1, np.nan], [0.6, 0.2]], np.float32)
+    rows, ids = boxes.best_class(scores, 0.5)
+    assert (rows.tolist(), ids.tolist()) == ([1, 2], [1, 0])
+
+
+def test_nan_is_refused_in_raw_outputs_and_infinity_is_not() -> None:
+    fine = np.array([[-np.inf, 1e38, np.inf]], np.float32)
+    boxes.refuse_nan([fine, np.empty((0, 6), np.float32)])
+    with pytest.raises(ItemError, match="NaN instead of numbers"):
+        boxes.refuse_nan([fine, np.array([0, np.nan], np.float32)])
 
 
 def test_boxes_are_clipped_and_those_outside_left_out() -> None:

@@ -92,13 +92,38 @@ def test_a_wrong_number_of_labels_is_refused_and_says_whose(tmp_path: Path) -> N
         load(path)
 
 
-@pytest.mark.parametrize(("content", "says"), [(None, "cannot be read"), (b"\xff\xfe\xfa", "UTF-8"), (b" \n", "empty")])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe\xfa", "UTF-8"),
+        (b"caf\xe9\n", "UTF-8"),
+        (b"\0a", "UTF-8"),
+        (b" \n", "empty"),
+    ],
+)
 def test_labels_that_cannot_be_read_are_refused(content: bytes | None, says: str, tmp_path: Path) -> None:
     labels = tmp_path / "labels.txt"
     if content is not None:
         labels.write_bytes(content)
     with pytest.raises(ModelError, match=says):
         load(onnx_graphs.yolov8(tmp_path / "m.onnx"), labels)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_labels_may_be_in_any_unicode(encoding: str, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    labels.write_bytes(mark + "Kätzchen\r\n犬\r\nhen\r\n".encode(encoding))
+    assert load(onnx_graphs.yolov8(tmp_path / "m.onnx"), labels).info.labels == ("Kätzchen", "犬", "hen")
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "classes.JSON"])
+def test_labels_in_a_format_that_is_not_read_are_refused_and_never_read_as_lines(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("names:\n 0: a\n 1: b\n")
+    path = onnx_graphs.yolov8(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="write them into a text file, one a line"):
+        load(path, tmp_path / name)
 
 
 @pytest.mark.parametrize("names", ["{0: 'a', 2: 'b', 3: 'c'}", "{0: __import__('os')}", "{"])

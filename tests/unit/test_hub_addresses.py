@@ -46,12 +46,15 @@ def test_what_is_not_given_is_as_last_time_but_for_another_model() -> None:
         "port": 7000,
         "detector": "a.onnx",
         "labels": "a.txt",
+        "weights": "a.weights",
         "workers": False,
     }
     same = HubSettings.of(Wish(listen=Listen(None, 7001), workers=True), before)
     assert (same.passwords, same.host, same.port) == (before["passwords"], "0.0.0.0", 7001)
     assert (same.labels, same.workers) == ("a.txt", True)
-    assert HubSettings.of(Wish(detector="b.onnx"), before).labels is None
+    assert same.launch.worker_options()[-2:] == ["--weights", "a.weights"]
+    other = HubSettings.of(Wish(detector="b.onnx"), before)
+    assert (other.labels, other.weights) == (None, None)
     assert HubSettings.of(Wish(), None).passwords != HubSettings.of(Wish(), None).passwords
 
 

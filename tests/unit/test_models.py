@@ -82,7 +82,7 @@ def test_a_file_in_this_folder_needs_no_slash(tmp_path: Path, monkeypatch: pytes
 
 def test_a_stem_that_cannot_be_a_name_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = onnx_graphs.yolov8(tmp_path / "my model.onnx")
-    assert f"--detector NAME={path}" in refusal(str(path), tmp_path)
+    assert f"--detector NAME='{path}'" in refusal(str(path), tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "two words", "-hog", "ho;g", "x" * 101])
@@ -121,9 +121,64 @@ def test_files_that_cannot_be_models(file: str, content: bytes | None, says: str
     assert str(path) in text
 
 
-def test_a_folder_is_no_model(tmp_path: Path) -> None:
-    (tmp_path / "folder.onnx").mkdir()
-    assert "cannot be read" in refusal(str(tmp_path / "folder.onnx"), tmp_path)
+def test_a_folder_is_no_model_and_the_model_in_it_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "best_openvino.onnx"
+    folder.mkdir()
+    text = refusal(f"{folder}/", tmp_path)
+    assert "is a folder; give a file that ends in .cfg, .onnx, .weights; none is in it" in text
+    onnx_graphs.yolov8(folder / "best.onnx")
+    assert f"give the file:  --detector {folder / 'best.onnx'}" in refusal(f"{folder}/", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "remedy"),
+    [
+        ("best.pt", "yolo export model={path} format=onnx"),
+        ("best.engine", "give the .onnx that it was made of"),
+        ("best.onnx.data", "holds the weights of an .onnx file"),
+        ("best.tflite", "export it to ONNX"),
+    ],
+)
+def test_a_model_in_another_format_is_refused_with_what_to_do(file: str, remedy: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.write_bytes(b"x")
+    assert remedy.format(path=path) in refusal(str(path), tmp_path)
+
+
+def test_a_mistyped_file_is_answered_with_the_one_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx_graphs.yolov8(tmp_path / "best.onnx")
+    (tmp_path / "best.pt").write_bytes(b"x")
+    for name in ("bets.onnx", "best"):
+        assert f"did you mean {tmp_path / 'best.onnx'}?" in refusal(str(tmp_path / name), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert "did you mean best.onnx?" in refusal("best", tmp_path)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "best.onnx").rename(tmp_path / "weights/best.onnx")
+    assert "give the file:  --detector weights/best.onnx" in refusal("weights", tmp_path)
+
+
+def test_a_path_with_an_equals_sign_that_does_not_exist_is_named_in_both_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "model 0.01/best.onnx does not exist (nor does lr=0.01/best.onnx)" in refusal("lr=0.01/best.onnx", tmp_path)
+
+
+def test_a_path_with_an_equals_sign_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lr=0.01").mkdir()
+    onnx_graphs.yolov8(tmp_path / "lr=0.01/best.onnx")
+    monkeypatch.chdir(tmp_path)
+    assert load("lr=0.01/best.onnx", tmp_path).info.name == "best"
+    assert load("mine=lr=0.01/best.onnx", tmp_path).info.name == "mine"
+
+
+@pytest.mark.parametrize("name", ["hog", "cascade"])
+def test_weights_are_refused_where_there_are_none(name: str, tmp_path: Path) -> None:
+    assert "only a Darknet .cfg has weights" in refusal(name, tmp_path, weights=tmp_path / "a.weights")
+    path = onnx_graphs.yolov8(tmp_path / "best.onnx")
+    assert "only a Darknet .cfg has weights" in refusal(str(path), tmp_path, weights=tmp_path / "a.weights")
 
 
 @pytest.mark.parametrize("name", ["hog", "cascade"])

@@ -45,6 +45,8 @@ class ModelSource:
     path: Path | None = None
     head: str | None = None
     labels: Path | None = None
+    #: Of a Darknet .cfg, where they cannot be told by their name.
+    weights: Path | None = None
 
 
 class Detector(Protocol):

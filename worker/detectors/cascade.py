@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from common import modelfile
 from common.detector_info import DetectorInfo
 from common.errors import ModelError, UsageError
 from common.limits import MAX_CANDIDATES
@@ -86,9 +87,9 @@ class CascadeFamily:
     suffixes: tuple[str, ...] = ()
 
     def load(self, source: ModelSource) -> CascadeDetector:
-        files.refuse(source, head=True, labels=True)
+        files.refuse(source, head=True, labels=True, weights=True)
         path = Path(cv2.__file__).parent / "data" / FILE
-        data = files.read(path)
+        data = modelfile.read(path)
         classifier = cv2.CascadeClassifier(str(path))
         if classifier.empty():
             raise ModelError(f"OpenCV cannot load its own {path}; install opencv-python-headless again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from common import darknetfiles
+from common.darknetfiles import DarknetFiles
 from common.detector_info import DetectorInfo
 from common.errors import ModelError, UsageError
 from worker import boxes, letterbox
@@ -53,6 +54,7 @@ class DarknetDetector:
         return [np.array(out) for out in self._net.forward(self._outputs)]
 
     def postprocess(self, raw: Rows, image: Image, options: DetectOptions) -> Detections:
+        boxes.refuse_nan(raw)
         height, width = image.shape[:2]
         out = np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows in raw])
         out = out[out[:, 4] >= options.floor]
@@ -63,16 +65,6 @@ class DarknetDetector:
         found = boxes.candidates(relative * scale, out[rows, 5 + ids], ids)
         iou = options.iou if self.info.iou_adjustable else None
         return boxes.finish(boxes.suppress(found, iou, options.floor), height, width)
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """A model's two files, and what is in them."""
-
-    cfg: Path
-    weights: Path
-    cfg_data: bytes
-    weights_data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +82,18 @@ class DarknetFamily:
     suffixes: tuple[str, ...] = (".cfg", ".weights")
 
     def load(self, source: ModelSource) -> DarknetDetector:
-        files.refuse(source, head=True, labels=False)
-        both = _read_both(files.path_of(source))
+        files.refuse(source, head=True)
+        both = darknetfiles.read(files.path_of(source), source.weights)
         config = _mend(both.cfg_data.decode("utf-8", "replace"), both.cfg)
         net = _open(config, both)
+        names = labels.darknet_names(both.cfg, config.classes)
         region = "region" in config.outputs
         info = DetectorInfo(
             name=source.name,
             family="darknet",
             head="darknet",
-            weights_sha256=hashlib.sha256(both.cfg_data + both.weights_data).hexdigest(),
-            labels=labels.choose(both.cfg, config.classes, None, source.labels),
+            weights_sha256=both.sha256,
+            labels=labels.choose(both.cfg, config.classes, None, source.labels or names),
             input_size=config.size,
             flexible_input=False,
             iou_adjustable=not region,
@@ -108,7 +101,7 @@ class DarknetFamily:
             default_conf=0.25,
             default_iou=_REGION_IOU if region else 0.45,
             preprocessing=PIXELS.text,
-            caution=f"Scores of {LEAST_SCORE} or less are left out by OpenCV, whatever the floor.",
+            caution=_caution(both),
             engine="opencv",
             engine_version=cv2.__version__,
             instruction_set=instruction_set(),
@@ -116,15 +109,9 @@ class DarknetFamily:
         return DarknetDetector(info, net)
 
 
-def _read_both(given: Path) -> _Files:
-    """The cfg and the weights, of which one was given. Raises ModelError."""
-    is_cfg = given.suffix.lower() == ".cfg"
-    other = given.with_suffix(".weights" if is_cfg else ".cfg")
-    data = files.read(given)
-    if not other.is_file():
-        raise ModelError(f"model {given}: {other.name} is not beside it; put both files into one folder")
-    other_data = files.read(other)
-    return _Files(given, other, data, other_data) if is_cfg else _Files(other, given, other_data, data)
+def _caution(both: DarknetFiles) -> str:
+    pair = "" if both.same_stem else f"{both.cfg.name} runs with the weights in {both.weights.name}. "
+    return f"{pair}Scores of {LEAST_SCORE} or less are left out by OpenCV, whatever the floor."
 
 
 def _mend(text: str, path: Path) -> _Config:
@@ -159,7 +146,7 @@ def _mend(text: str, path: Path) -> _Config:
         raise ModelError(f"{path}: width, height or classes are missing or not one number; is it whole?") from None
 
 
-def _open(config: _Config, both: _Files) -> Any:
+def _open(config: _Config, both: DarknetFiles) -> Any:
     """OpenCV reads a cut-off weights file without a word and leaves the rest of the network unset, so the size is
     checked against what the network has room for."""
     data, name = both.weights_data, both.weights.name

@@ -116,7 +116,7 @@ class HogFamily:
     suffixes: tuple[str, ...] = ()
 
     def load(self, source: ModelSource) -> HogDetector:
-        files.refuse(source, head=True, labels=True)
+        files.refuse(source, head=True, labels=True, weights=True)
         machine = np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32)
         info = DetectorInfo(
             name=source.name,

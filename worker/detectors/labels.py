@@ -1,7 +1,9 @@
-"""A model's own names, a file beside it or the user's file in; one label a class out."""
+"""Chooses a model's labels: the user's file, its own names, or a file beside it."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +27,8 @@ COCO = (
 
 #: Beside `best.onnx`, the first of these that is there: `best.names`, `best.txt`. One label a line.
 SIDECAR_SUFFIXES = (".names", ".txt")
+#: Formats that hold names among other things; read as lines they would give labels that are none.
+_STRUCTURED = (".yaml", ".yml", ".json", ".xml", ".pbtxt", ".data")
 
 
 def choose(path: Path, classes: int | None, own: Sequence[str] | None, chosen: Path | None) -> tuple[str, ...]:
@@ -52,13 +56,47 @@ def choose(path: Path, classes: int | None, own: Sequence[str] | None, chosen: P
     return labels
 
 
-def _read(path: Path) -> tuple[str, ...]:
+def darknet_names(cfg: Path, classes: int) -> Path | None:
+    """What Darknet itself would read: the `names` of the only .data file beside a cfg, else the only .names file there.
+
+    None where a file beside it has the cfg's own name, and where the labels are not as many as its classes.
+    """
+    folder = cfg.parent
+    if any(cfg.with_suffix(suffix).is_file() for suffix in SIDECAR_SUFFIXES):
+        return None
+    found = sorted(folder.glob("*.names"))
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        if len(data := sorted(folder.glob("*.data"))) == 1:
+            named = re.search(r"^\s*names\s*=\s*(.+?)\s*$", _decode(data[0].read_bytes()), re.MULTILINE)
+            # Written for the folder of the training: here it is looked for beside the cfg.
+            found = [path for path in (folder / Path(named[1]).name,) if path.is_file()] if named else found
+        return found[0] if len(found) == 1 and len(_read(found[0])) == classes else None
+    except (OSError, UnicodeDecodeError, ModelError):
+        return None
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    if path.suffix.lower() in _STRUCTURED:
+        raise ModelError(
+            f"labels {path}: names are not read from a {path.suffix.lower()} file; write them into a text file, one "
+            "a line in the order of their ids"
+        )
+    try:
+        text = _decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 or UTF-16 text"
         raise ModelError(f"labels {path} cannot be read: {why}; give a text file with one label a line") from None
-    labels = tuple(line.strip() for line in lines if line.strip())
+    labels = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not labels:
         raise ModelError(f"labels {path} is empty; give a text file with one label a line")
     return labels
+
+
+def _decode(data: bytes) -> str:
+    """UTF-8, or UTF-16 where the file says so by its mark, as Windows writes it. Raises UnicodeDecodeError: of an old
+    code page nobody knows which, and names would come out wrong.
+    """
+    text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    if "\0" in text:
+        raise UnicodeDecodeError("utf-8", data, 0, 1, "NUL")
+    return text

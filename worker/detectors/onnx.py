@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from common import onnxfiles
 from common.detector_info import DetectorInfo
 from common.errors import ModelError, UsageError
+from common.onnxfiles import OnnxFiles
 from worker import boxes, heads, letterbox
 from worker.detectors import files, labels
 from worker.detectors.base import Detections, DetectOptions, Image, ModelSource
@@ -41,6 +42,7 @@ class OnnxDetector:
         return self._graph.run(prepared)
 
     def postprocess(self, raw: list[npt.NDArray[np.float32]], image: Image, options: DetectOptions) -> Detections:
+        boxes.refuse_nan(raw)
         size = self._size(options)
         height, width = image.shape[:2]
         found = self._head.decode(raw, size, options.floor)
@@ -81,10 +83,11 @@ class OnnxFamily:
     suffixes: tuple[str, ...] = (".onnx",)
 
     def load(self, source: ModelSource) -> OnnxDetector:
+        files.refuse(source, weights=True)
         path = files.path_of(source)
         file = str(path)
-        data = files.read(path)
-        graph = _open(data, file)
+        model = onnxfiles.read(path)
+        graph = _open(model, file)
         meta = ultralytics.read(graph.session.get_modelmeta().custom_metadata_map, file)
         size = graph.size or _whole_cells(meta.imgsz or (DEFAULT_SIDE, DEFAULT_SIDE))
         outputs = _warm_up(graph, size, file)
@@ -96,13 +99,13 @@ class OnnxFamily:
             name=source.name,
             family="onnx",
             head=head.name,
-            weights_sha256=hashlib.sha256(data).hexdigest(),
+            weights_sha256=model.sha256,
             labels=labels.choose(path, head.classes(outputs), meta.names, source.labels),
             input_size=size,
             flexible_input=graph.size is None,
             iou_adjustable=not head.chosen_inside,
             # A suppression inside the graph has a threshold of its own, which no filter can undo.
-            refilterable=b"NonMaxSuppression" not in data,
+            refilterable=b"NonMaxSuppression" not in model.data,
             default_conf=head.default_conf,
             default_iou=head.default_iou,
             preprocessing=head.pixels.text,
@@ -113,7 +116,7 @@ class OnnxFamily:
         return OnnxDetector(info, graph, head)
 
 
-def _open(data: bytes, file: str) -> _Graph:
+def _open(model: OnnxFiles, file: str) -> _Graph:
     """One thread that sleeps when it has nothing to do: one process a core is faster than threads in a process."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -122,8 +125,11 @@ def _open(data: bytes, file: str) -> _Graph:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     #: 3: errors only. Old exporters list their weights as inputs, which is one warning a weight.
     options.log_severity_level = 3
+    if contents := model.external:
+        sizes = [len(content) for content in contents.values()]
+        options.add_external_initializers_from_files_in_memory(list(contents), list(contents.values()), sizes)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model.graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(
             f"{file} is not a whole ONNX model ({_first_line(error)}); copy, download or export it again"

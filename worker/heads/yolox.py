@@ -72,6 +72,6 @@ def _to_pixels(boxes: Floats, rows: np.ndarray[tuple[int], np.dtype[np.intp]], s
     cells, strides = grid(size)
     centre = (boxes[:, :2] + cells[rows]) * strides[rows]
     with np.errstate(over="ignore"):
-        # A side beyond float32 becomes inf, and `suppress` leaves that box out.
+        # A side beyond float32 becomes inf: `suppress` refuses it where the score counts.
         sides = np.exp(boxes[:, 2:]) * strides[rows]
     return np.concatenate((centre, sides), axis=1)
