@@ -42,10 +42,11 @@ def _of_operator(operator: str, domain: str) -> str:
     full = f"{operator} of the domain {domain}" if domain else operator
     owner = next((whose for part, whose in _OWNERS.items() if part.lower() in (domain + operator).lower()), "")
     what = f"wants the operator {full}, which is {owner}" if owner else f"wants the operator {full}"
+    lack = f"ONNX Runtime {onnxruntime.__version__} does not have it"
     remedy = "export it with operators of ONNX alone"
     if "nms" in operator.lower() or "nonmax" in operator.lower():
         remedy = (
             "export it without the suppression inside, or with ONNX' own NonMaxSuppression "
             "(Ultralytics: nms=False or nms=True; YOLOv7: without --end2end, or with --max-wh 640)"
         )
-    return f"{what} and not in ONNX Runtime {onnxruntime.__version__}; {remedy}"
+    return f"{what}: {lack}; {remedy}"

@@ -20,7 +20,7 @@ Outputs = Sequence[Floats]
 #: What a graph may want beside the image: the image's own size, the scale from it to the network's, the network's size.
 Extra = Literal["image size", "scale", "network size"]
 
-#: Network pixels a cell of a feature map. A detector has two or more in a row: most have 8 to 32, P6 to 64, P2 from 4.
+#: Network pixels a cell of a feature map. A detector has some in a row: most have 8 to 32, P6 to 64, P2 from 4.
 _STRIDES = (4, 8, 16, 32, 64, 128)
 _MAPS = sorted(
     (_STRIDES[first : last + 1] for first, last in combinations(range(len(_STRIDES)), 2)),
@@ -130,10 +130,12 @@ def grid(size: Size, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=32)
-def strides_of(cells: int, size: Size) -> tuple[int, ...] | None:
-    """The strides of the feature maps that together have so many cells; None where no two or more maps in a row do."""
+def strides_of(cells: int, size: Size, least: int = 3) -> tuple[int, ...] | None:
+    """The strides of the feature maps that together have so many cells; None where no `least` or more in a row do. Two
+    maps are rare, and what they count is often the number of something else.
+    """
     for strides in _MAPS:
-        if sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in strides) == cells:
+        if len(strides) >= least and sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in strides) == cells:
             return strides
     return None
 

@@ -17,6 +17,8 @@ from worker.letterbox import Pixels
 
 #: Stretched, RGB, 0..1: as Ultralytics and the authors of RT-DETR, D-FINE and DEIM do.
 PIXELS = Pixels("RGB", "stretch", std=(255.0, 255.0, 255.0))
+#: Queries; the least that is trained is 100.
+_FEWEST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ class RtDetr:
 
     def read(self, trial: Trial) -> Reading | None:
         out = trial.single()
-        if out is None or out.shape[1] < 5 or (self.rows and out.shape[1] != 6) or _has_anchors(out, trial.size):
+        if out is None or len(out) < _FEWEST or out.shape[1] < 5 or _has_anchors(out, trial.size):
+            return None
+        if self.rows and out.shape[1] != 6:
             return None
         whole = not values.of_ids(out[:, 5]) if out.shape[1] == 6 else False
         if self.rows:
@@ -47,7 +51,7 @@ class RtDetr:
             of_scores = "its last column holds class numbers"
         else:
             of_scores = values.of_scores(out[:, 4:])
-        return Reading(self, objection=values.first(of_scores, values.of_unit_boxes(out[:, :4])), sure=len(out) > 0)
+        return Reading(self, objection=values.first(of_scores, values.of_unit_boxes(out[:, :4])), sure=True)
 
     def classes(self, outputs: Outputs) -> int | None:
         return None if self.rows else int(outputs[0].shape[2]) - 4

@@ -15,6 +15,7 @@ from worker.boxes import Candidates, Floats, best_class, candidates
 from worker.heads import values
 from worker.heads.base import Outputs, Reading, Size, Trial, corners, strides_of
 from worker.heads.ultralytics import PIXELS
+from worker.heads.yolov8 import has_objectness
 from worker.letterbox import Pixels
 
 
@@ -38,7 +39,12 @@ class Yolov5:
             return None
         # Three anchors a cell; or one, with an objectness of 1 everywhere (YOLOv6).
         sure = a_cell == 3 or (a_cell == 1 and bool((out[:, 4] == 1).all()))
-        objection = values.first(values.of_scores(out[:, 4:]), values.of_sides(out[:, :4]))
+        lacks = a_cell == 1 and has_objectness(out, trial) is False
+        objection = values.first(
+            values.of_scores(out[:, 4:]),
+            values.of_sides(out[:, :4]),
+            "it has no column for an objectness" if lacks and not sure else "",
+        )
         return Reading(self, (index,), objection, sure)
 
     def classes(self, outputs: Outputs) -> int:
@@ -69,4 +75,4 @@ def _complete(trial: Trial) -> tuple[int, Floats] | None:
 
 
 def _anchors_a_cell(count: int, size: Size) -> int | None:
-    return next((each for each in (3, 1) if count % each == 0 and strides_of(count // each, size)), None)
+    return next((each for each in (3, 1) if count % each == 0 and strides_of(count // each, size, least=2)), None)

@@ -42,7 +42,7 @@ class Yolov8:
             return self._read_rows(out, trial)
         if out is None or len(out) < 5:
             return None
-        strides = strides_of(out.shape[1], trial.size)
+        strides = strides_of(out.shape[1], trial.size, least=2)
         if strides is None and out.shape[1] <= len(out):
             return None
         of_scores = values.of_scores if trial.meta.is_detector else values.of_classes
