@@ -152,6 +152,15 @@ def split_nanodet_plus() -> dict[str, np.ndarray]:
     return outputs
 
 
+def with_bins_in_0_to_1() -> np.ndarray:
+    """All bins but the object's: those are only moved, which their softmax does not see."""
+    out = made.nanodet_plus(FOUR)
+    bins, of_object = out[:, CLASSES:], out[:, LABEL] > 0.5
+    bins[of_object] += 50
+    bins[~of_object] = bins[~of_object].clip(0, 1)
+    return out
+
+
 QUERIES = made.queries()
 UL = made.ultralytics()
 TRANSFORMER_ROWS = np.concatenate(
@@ -211,6 +220,7 @@ FOUND: dict[str, tuple[Export, str, str, int | None]] = {
     ),
     "nanodet-plus": (one(made.nanodet_plus(FOUR)), "nanodet-plus", "stretch", None),
     "nanodet-plus of three strides": (one(made.nanodet_plus((8, 16, 32))), "nanodet-plus", "stretch", None),
+    "nanodet-plus with bins in 0..1": (one(with_bins_in_0_to_1()), "nanodet-plus", "stretch", None),
     "nanodet-plus of more bins": (one(made.nanodet_plus(FOUR, bins=17)), "nanodet-plus", "stretch", None),
     "nanodet-plus in eight outputs": (Export(split_nanodet_plus()), "nanodet-plus", "stretch", None),
     "yolov7 end to end": (Export({"output": V7}), "yolov7-end2end", "centre", 5),
@@ -218,6 +228,12 @@ FOUND: dict[str, tuple[Export, str, str, int | None]] = {
     "yolo-nas, reordered": (Export(dict(reversed(NAS.items()))), "yolonas", "centre", None),
     "yolo-nas flat": (Export({"graph2_flat_predictions": FLAT}), "yolonas-flat", "centre", 5),
     "four outputs": (Export(chosen()), "efficientnms", "centre", 5),
+    "four outputs with TensorFlow's names": (
+        Export({name.replace("det_", "detection_"): out for name, out in chosen().items()}),
+        "efficientnms",
+        "centre",
+        5,
+    ),
     "four outputs, reordered": (Export(dict(reversed(chosen().items()))), "efficientnms", "centre", 5),
 }
 #: Those of which only the user knows the pixels: every choice that the refusal names finds the object.
@@ -370,6 +386,8 @@ UNIT5 = made.anchors(each=3, objectness=True) / np.array([*SIZE[::-1], *SIZE[::-
             ),
             "TensorFlow's object detection API",
         ),
+        (Export({"boxes": np.ones((1, 99, 1, 4), "f4"), "confs": np.ones((1, 99, 5), "f4")}), "pytorch-YOLOv4"),
+        (Export({"output": np.ones((1, 6), "f4")}), "rows of boxes, and nothing says in what order"),
         (Export({"dets": np.ones((1, 100, 5), "f4"), "labels": np.ones((1, 100), np.int64)}), "MMDetection"),
         (
             Export({"boxes": np.ones((9, 4), "f4"), "labels": np.ones(9, np.int64), "scores": np.ones(9, "f4")}),
@@ -417,8 +435,12 @@ def test_cocos_names_need_no_file(tmp_path: Path) -> None:
     export = FOUND["yolov7 end to end"][0].save(tmp_path / "v7.onnx")
     with pytest.raises(ModelError, match="--labels FILE, or with --labels coco"):
         family.load(ModelSource("made", export))
-    info = family.load(ModelSource("made", export, None, Path("coco"))).info
-    assert (len(info.labels), info.labels[0]) == (80, "person")
+    # Commands that start workers elsewhere hand on whole paths.
+    for typed in (Path("coco"), Path("coco").absolute()):
+        info = family.load(ModelSource("made", export, None, typed)).info
+        assert (len(info.labels), info.labels[0]) == (80, "person")
+    with pytest.raises(ModelError, match="labels coco.txt cannot be read"):
+        family.load(ModelSource("made", export, None, Path("coco.txt")))
     wide = np.concatenate((QUERIES[:, :4], made.logits(np.full((300, 91), 0.01))), axis=1).astype(np.float32)
     by_category = Export({"dets": wide[None, :, :4], "labels": wide[None, :, 4:]})
     labels = load(by_category, tmp_path).info.labels

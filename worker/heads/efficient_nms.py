@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.boxes import Candidates, candidates
+from worker.boxes import Candidates, Floats, candidates
 from worker.heads import values
 from worker.heads.arrange import boxes_scores_ids
 from worker.heads.base import Outputs, Reading, Size, Trial
@@ -43,9 +43,7 @@ class EfficientNms:
         count = int(trial.outputs[number].flat[0])
         boxes, scores, ids = (trial.outputs[index][0][:count] for index in order)
         objection = values.first(
-            "its outputs have the names of TensorFlow's SSD, whose boxes are y1 x1 y2 x2 in 0..1"
-            if trial.named(order[0], "detection_boxes")
-            else "",
+            _of_names(trial, order[0], boxes),
             values.of_ids(ids),
             values.of_scores(scores[:, None]),
             values.of_corners(boxes),
@@ -60,6 +58,14 @@ class EfficientNms:
         boxes, scores, ids = (out[0][:count] for out in outputs[1:])
         chosen = np.flatnonzero((scores >= floor) & (ids >= 0))
         return candidates(boxes[chosen], scores[chosen], ids[chosen].astype(np.intp))
+
+
+def _of_names(trial: Trial, index: int, boxes: Floats) -> str:
+    """TensorFlow's SSD has four outputs too, and noise may show it nothing: names tell, unless boxes are in pixels."""
+    in_pixels = bool(boxes.any()) and not values.of_extent(boxes)
+    if in_pixels or not trial.named(index, "detection_boxes"):
+        return ""
+    return "these are the names of TensorFlow's SSD, whose boxes are y1 x1 y2 x2 in 0..1"
 
 
 def _is_number(trial: Trial, index: int) -> bool:

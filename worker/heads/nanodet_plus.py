@@ -18,6 +18,10 @@ from worker.heads.nanodet import MEAN, STD, decode, joined, levels_of
 from worker.letterbox import Pixels
 
 _PIXELS = Pixels("BGR", "stretch", mean=MEAN, std=STD)
+#: `reg_max` is 7.
+_BINS = 8
+#: Of the columns of bins: the share that leaves 0..1.
+_NEARLY_ALL = 0.9
 _FOUR, _THREE = (8, 16, 32, 64), (8, 16, 32)
 
 
@@ -59,10 +63,15 @@ class NanoDetPlus:
 
 
 def _classes(out: Floats) -> int | None:
-    """How many of the columns are scores: those before the first that leaves 0..1, as bins' logits do. None where what
-    is left is not four sides of two or more bins.
+    """How many of the columns are scores: those before the first that leaves 0..1, as the logits of all bins do; where
+    some bins do not, as many as eight bins leave, which every published configuration has. None where that is not so.
     """
     outside = np.any((out < 0) | (out > 1), axis=0)
-    classes = int(outside.argmax()) if outside.any() else 0
-    bins = out.shape[1] - classes
-    return classes if classes and bins % 4 == 0 and bins >= 8 and outside[classes:].mean() > 0.9 else None
+    if not outside.any():
+        return None
+    inside = int(outside.argmax())
+    bins = len(outside) - inside
+    if inside and bins % 4 == 0 and bins >= 8 and outside[inside:].mean() > _NEARLY_ALL:
+        return inside
+    usual = len(outside) - 4 * _BINS
+    return usual if 0 < usual <= inside else None

@@ -14,8 +14,9 @@ from worker.boxes import Floats
 _ROUNDING = 1e-3
 #: Boxes whose sides all end below this are not in pixels: no network input is so small.
 _PIXEL = 2.0
-#: Half of all anchors score more than this in no class of a trained detector that looks at noise.
-_EVERYWHERE = 0.1
+#: Half of all anchors score more than this, and more than so many times as in any other class, in no class of a trained
+#: detector that looks at noise.
+_EVERYWHERE, _TIMES = 0.02, 5
 
 
 def are_logits(scores: npt.NDArray[np.floating]) -> bool:
@@ -40,7 +41,10 @@ def of_classes(scores: Floats) -> str:
     """(n, classes) of a model whose metadata does not say that it is a detector."""
     if objection := of_scores(scores):
         return objection
-    if scores.shape[0] and scores.shape[1] > 1 and np.median(scores[:, -1]) > _EVERYWHERE:
+    if scores.shape[0] == 0 or scores.shape[1] == 1:
+        return ""
+    *others, last = np.median(scores, axis=0)
+    if last > max(_EVERYWHERE, _TIMES * max(others)):
         return "its last column of scores is high nearly everywhere: an angle (OBB) is, no class is; export a detector"
     return ""
 
