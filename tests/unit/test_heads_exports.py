@@ -439,7 +439,7 @@ def test_cocos_names_need_no_file(tmp_path: Path) -> None:
     for typed in (Path("coco"), Path("coco").absolute()):
         info = family.load(ModelSource("made", export, None, typed)).info
         assert (len(info.labels), info.labels[0]) == (80, "person")
-    with pytest.raises(ModelError, match="labels coco.txt cannot be read"):
+    with pytest.raises(ModelError, match=r"labels coco\.txt cannot be read"):
         family.load(ModelSource("made", export, None, Path("coco.txt")))
     wide = np.concatenate((QUERIES[:, :4], made.logits(np.full((300, 91), 0.01))), axis=1).astype(np.float32)
     by_category = Export({"dets": wide[None, :, :4], "labels": wide[None, :, 4:]})
