@@ -227,6 +227,8 @@ FOUND: dict[str, tuple[Export, str, str, int | None]] = {
     "yolo-nas": (Export(NAS), "yolonas", "centre", None),
     "yolo-nas, reordered": (Export(dict(reversed(NAS.items()))), "yolonas", "centre", None),
     "yolo-nas flat": (Export({"graph2_flat_predictions": FLAT}), "yolonas-flat", "centre", 5),
+    "four outputs, and the metadata of what it was": (Export(chosen(), meta=UL), "efficientnms", "centre", None),
+    "yolov8 turned round, and the metadata of what it was": (one(made.anchors(), **UL), "yolov8-rows", "centre", None),
     "four outputs": (Export(chosen()), "efficientnms", "centre", 5),
     "four outputs with TensorFlow's names": (
         Export({name.replace("det_", "detection_"): out for name, out in chosen().items()}),

@@ -46,12 +46,12 @@ def recognise(trial: Trial, file: str) -> Reading:
     """The only reading that the graph shows to be right. With Ultralytics' metadata, the only one of their heads that
     nothing speaks against is right too. Raises ModelError where none or more than one remains, and names only those.
     """
-    readings = [reading for head in _pool(trial) if (reading := head.read(trial))]
+    readings = _readings(trial)
     possible = [reading for reading in readings if not reading.objection]
     sure = [reading for reading in possible if reading.sure]
     if len(sure) == 1:
         return sure[0]
-    if trial.meta.is_detector and len(possible) == 1:
+    if trial.meta.is_detector and len(possible) == 1 and possible[0].head.name in _ULTRALYTICS:
         return possible[0]
     if possible:
         choices = ", ".join(reading.head.name for reading in sure or possible)
@@ -70,8 +70,7 @@ def named(name: str, trial: Trial, file: str) -> Reading:
     reading = head.read(trial)
     if reading is not None and not reading.objection:
         return reading
-    others = [(other, other.read(trial)) for other in _pool(trial)]
-    readers = [other.name for other, found in others if found and not found.objection]
+    readers = [other.head.name for other in _readings(trial) if not other.objection]
     hint = f"try --head {' or '.join(readers)}" if readers else "no head reads them"
     if reading is None:
         raise ModelError(f"{file}: head {name} cannot read outputs of {shapes(trial.outputs)}; {hint}")
@@ -80,10 +79,15 @@ def named(name: str, trial: Trial, file: str) -> Reading:
     )
 
 
-def _pool(trial: Trial) -> list[Head]:
-    if trial.meta.head == _TRANSFORMER:
-        return [HEADS[name] for name in _TRANSFORMERS]
-    return [HEADS[name] for name in _ULTRALYTICS] if trial.meta.is_detector else list(_ALL)
+def _readings(trial: Trial) -> list[Reading]:
+    """Those of Ultralytics' heads where the metadata is theirs; of all heads where it is not, or where something speaks
+    against each of theirs: others change exports and leave the metadata.
+    """
+    names = _TRANSFORMERS if trial.meta.head == _TRANSFORMER else _ULTRALYTICS if trial.meta.is_detector else ()
+    theirs = [reading for name in names if (reading := HEADS[name].read(trial))]
+    if any(not reading.objection for reading in theirs):
+        return theirs
+    return theirs + [reading for head in _ALL if head.name not in names and (reading := head.read(trial))]
 
 
 def _why(trial: Trial, readings: list[Reading]) -> str:
