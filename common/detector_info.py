@@ -12,7 +12,7 @@ from common import typed
 
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
-    """One loaded detector. Everything but `engine*`, `instruction_set` and `ms_per_image` is in its digest."""
+    """One loaded detector. What follows from its weights, is words or is of the machine is not in its digest."""
 
     name: str
     #: Entry-point name: hog, cascade, onnx, darknet, or another package's.
@@ -39,6 +39,8 @@ class DetectorInfo:
     engine_version: str = ""
     instruction_set: str = ""
     ms_per_image: float = 0.0
+    #: --imgsz is rounded up to a multiple of it; network pixels.
+    stride: int = 32
 
     @property
     def digest(self) -> str:
@@ -64,6 +66,11 @@ class DetectorInfo:
         return typed.read(cls, data)
 
 
+def whole_cells(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """(height, width) rounded up to multiples of the stride."""
+    return -(-size[0] // stride) * stride, -(-size[1] // stride) * stride
+
+
 #: Words for people, the machine's engine, and the name by which this worker serves it.
 _NOT_IN_DIGEST = {
     "name",
@@ -73,4 +80,5 @@ _NOT_IN_DIGEST = {
     "instruction_set",
     "ms_per_image",
     "default_conf",
+    "stride",
 }

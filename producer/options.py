@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import detectortext
-from common.detector_info import DetectorInfo
+from common.detector_info import DetectorInfo, whole_cells
 from common.detectortext import DetectorText
 from common.errors import UsageError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
@@ -99,14 +99,25 @@ def _image_size(text: str | None, detector: DetectorInfo) -> tuple[int, int] | N
         size = detector.input_size
         fixed = f"its input is fixed at {size[0]}x{size[1]}" if size else "it takes images as they are"
         raise UsageError(f"--imgsz {text}: {detector.name} cannot change its input size, {fixed}; leave --imgsz out")
-    parts = text.lower().split("x")
-    try:
-        sides = [int(part) for part in parts]
-    except ValueError:
-        sides = []
+    sides = _sides(text)
     if len(sides) not in (1, 2) or not all(32 <= side <= MAX_SIDE for side in sides):
         raise UsageError(f"--imgsz {text} is not a size; give 640 or HEIGHTxWIDTH, each from 32 to {MAX_SIDE}")
-    return sides[0], sides[-1]
+    return whole_cells((sides[0], sides[-1]), detector.stride)
+
+
+def _sides(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.lower().split("x")]
+    except ValueError:
+        return []
+
+
+def size_note(text: str | None, spec: Spec, detector: DetectorInfo) -> str:
+    """What became of an --imgsz that is no whole number of the network's cells; empty where nothing did."""
+    if text is None or spec.imgsz is None or {*_sides(text)} == {*spec.imgsz}:
+        return ""
+    height, width = spec.imgsz
+    return f"--imgsz {text} is rounded up to {height}x{width}: {detector.name} takes multiples of {detector.stride}"
 
 
 def class_ids(text: str | None, labels: tuple[str, ...]) -> tuple[int, ...] | None:

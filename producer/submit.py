@@ -24,7 +24,7 @@ from producer.aggregator import Outcome, Outputs
 from producer.cluster import Launch, open_cluster
 from producer.exports import check_truth
 from producer.max_failures import MaxFailures
-from producer.options import DetectionChoices, build_spec
+from producer.options import DetectionChoices, build_spec, size_note
 from producer.publish import check_target
 from producer.rundir import RunDir
 from producer.session import RunInterrupted, Session, Talk, fields_of, orderly, preload
@@ -79,6 +79,8 @@ def submit(request: Request, talk: Talk) -> Outcome:
                 talk.say(f"note: {detector.caution}")
             root = dataset.root.decode(errors="surrogateescape")
             spec = build_spec(request.choices, detector, dataset.paths, root)
+            if note := size_note(request.choices.imgsz, spec, detector):
+                talk.say(f"note: {note}")
             facts = _facts(request, detector) | {"publish": publish}
             rundir.write({**facts, "spec": spec.to_json(), "spec_digest": spec.digest})
             _reserve(cluster.connection.client, rundir, spec)

@@ -20,7 +20,7 @@ Channels = tuple[float, float, float]
 class Pixels:
     """All that decides what a network sees of an image: `(pixel - mean) / std` after resizing and padding."""
 
-    order: Literal["BGR", "RGB"]
+    order: Literal["BGR", "RGB", "GREY"]
     #: Where the image lies: in the top left corner, in the centre, or stretched over the whole.
     fit: Literal["corner", "centre", "stretch"]
     #: How a resized side becomes whole pixels.
@@ -72,14 +72,16 @@ def place(image: tuple[int, int], network: tuple[int, int], pixels: Pixels) -> P
 def to_tensor(
     image: Image, network: tuple[int, int], pixels: Pixels, dtype: npt.DTypeLike = np.float32
 ) -> npt.NDArray[np.floating]:
-    """(1, 3, height, width). Planes are cast where they will lie: measured faster than `cv2.dnn.blobFromImage`."""
+    """(1, 3, height, width), or one plane of grey. Planes are cast where they will lie: measured faster than
+    `cv2.dnn.blobFromImage`.
+    """
     at = place((image.shape[0], image.shape[1]), network, pixels)
     size = (at.width, at.height)
     resized = image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    tensor = np.empty((1, 3, *network), dtype)
+    planes = [cv2.cvtColor(resized, cv2.COLOR_BGR2GRAY)] if pixels.order == "GREY" else cv2.split(resized)
+    tensor = np.empty((1, len(planes), *network), dtype)
     right, bottom = at.left + at.width, at.top + at.height
-    planes = cv2.split(resized)
-    for channel, plane in enumerate(planes if pixels.order == "BGR" else planes[::-1]):
+    for channel, plane in enumerate(planes[::-1] if pixels.order == "RGB" else planes):
         mean, std = pixels.mean[channel], pixels.std[channel]
         target = tensor[0, channel]
         border = (pixels.pad - mean) / std

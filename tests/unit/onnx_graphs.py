@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, load, numpy_helper, save
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, load, numpy_helper, save
 
 STRIDES = (8, 16, 32)
 #: What 255 becomes, and 0, in the networks that do not take 0..255.
 UNIT = (1 / 255, 0.0)
 NANODET = (1 / 57.6, -2.0)
+IMAGENET = (1 / 57.9, -2.0)
 
 
 def yolox(
@@ -67,8 +68,7 @@ def end2end(path: Path, *, size: int = 64, nms: bool = False, metadata: Mapping[
     best = graph.add("ReduceMax", scores, axes=[2], keepdims=1)
     label = graph.add("Cast", graph.add("ArgMax", scores, axis=2, keepdims=1), to=TensorProto.FLOAT)
     cells = _centres_and_sides(size)
-    corners = np.concatenate((cells[:, :2] - cells[:, 2:] / 2, cells[:, :2] + cells[:, 2:] / 2), axis=1)
-    boxes = graph.constant(corners[None])
+    boxes = graph.constant(_corners(size)[None])
     rows = graph.add("Concat", boxes, best, label, axis=2)
     if nms:
         limits = [graph.constant(np.array([value], kind)) for value, kind in ((99, "i8"), (0.5, "f4"), (0.25, "f4"))]
@@ -90,6 +90,48 @@ def nanodet(path: Path, *, classes: int = 3, size: int = 64, by_stride: bool = F
     bins = [graph.constant(np.tile(logits.reshape(1, 1, 32), (1, (size // stride) ** 2, 1))) for stride in STRIDES]
     pairs = [out for both in zip(scores, bins, strict=True) for out in both]
     return graph.save(path, pairs if by_stride else scores + bins, None)
+
+
+def nanodet_plus(path: Path, *, classes: int = 3, size: int = 64) -> Path:
+    """(1, cells, classes + 32): half a stride to every side of a cell's corner."""
+    graph = _Graph(size, NANODET)
+    logits = np.full((1, len(_centres_and_sides(size)), 4, 8), -50, np.float32)
+    logits[..., :2] = 2
+    bins = graph.constant(logits.reshape(1, -1, 32))
+    return graph.save(path, [graph.add("Concat", graph.scores(classes), bins, axis=2)], None)
+
+
+def yolonas(path: Path, *, size: int = 64) -> Path:
+    """Boxes (1, cells, 4) x1 y1 x2 y2 and scores (1, cells, 3)."""
+    graph = _Graph(size, UNIT)
+    return graph.save(path, [graph.constant(_corners(size)[None]), graph.scores(3)], None)
+
+
+def rtdetr(path: Path, *, size: int = 64, logits: bool = False) -> Path:
+    """(1, 60, 4 + 3) of the coarsest cells, boxes in 0..1; with `logits`, boxes and logits as RF-DETR names them."""
+    graph = _Graph(size, IMAGENET if logits else UNIT)
+    queries = graph.constant(np.arange(60) + len(_centres_and_sides(size)) - 60)
+    boxes = graph.add("Gather", graph.constant(_centres_and_sides(size)[None] / size), queries, axis=1)
+    scores = graph.add("Gather", graph.scores(3), queries, axis=1)
+    if not logits:
+        return graph.save(path, [graph.add("Concat", boxes, scores, axis=2)], None)
+    odds = graph.add("Div", scores, graph.add("Sub", graph.constant(np.array([1.000001], np.float32)), scores))
+    return graph.save(path, [boxes, graph.add("Log", odds)], None, ("dets", "labels"))
+
+
+def rtdetr_sized(path: Path, *, size: int = 64) -> Path:
+    """Labels, boxes in pixels of the image, and scores; the image's size, width first, is the second input."""
+    graph = _Graph(size, UNIT)
+    scores = graph.scores(3)
+    told = graph.add("Cast", "orig_target_sizes", to=TensorProto.FLOAT)
+    sides = graph.add("Unsqueeze", graph.add("Concat", told, told, axis=1), graph.constant(np.array([1])))
+    outputs = [
+        graph.add("ArgMax", scores, axis=2, keepdims=0),
+        graph.add("Mul", graph.constant(_corners(size)[None] / size), sides),
+        graph.add("ReduceMax", scores, axes=[2], keepdims=0),
+    ]
+    graph.extras.append(helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, [1, 2]))
+    return graph.save(path, outputs, {"names": "['r', 'g', 'b']"}, ("labels", "boxes", "scores"))
 
 
 def constant(
@@ -117,6 +159,11 @@ def _centres_and_sides(size: int) -> np.ndarray:
     return np.concatenate(rows).astype(np.float32)
 
 
+def _corners(size: int) -> np.ndarray:
+    cells = _centres_and_sides(size)
+    return np.concatenate((cells[:, :2] - cells[:, 2:] / 2, cells[:, :2] + cells[:, 2:] / 2), axis=1)
+
+
 class _Graph:
     """Nodes in the making. `pooled` is each stride's (1, cells, 3) mean brightness, 0..255."""
 
@@ -124,6 +171,7 @@ class _Graph:
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.size = size
+        self.extras: list[ValueInfoProto] = []
         scale, shift = scaled
         image = self.add("Sub", "images", self.constant(np.array([shift], np.float32)))
         bright = self.add("Div", image, self.constant(np.array([scale], np.float32)))
@@ -157,14 +205,20 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def save(self, path: Path, outputs: list[str], metadata: Mapping[str, str] | None) -> Path:
+    def save(
+        self, path: Path, outputs: list[str], metadata: Mapping[str, str] | None, names: tuple[str, ...] = ()
+    ) -> Path:
         shown = [self.add("Identity", name) for name in outputs]
+        if names:
+            for node, name in zip(self.nodes[-len(names) :], names, strict=True):
+                node.output[0] = name
+            shown = list(names)
         side = ["height", "width"] if self.size is None else [self.size] * 2
         graph = helper.make_graph(
             self.nodes,
             "made",
-            [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *side])],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in shown],
+            [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *side]), *self.extras],
+            [helper.make_empty_tensor_value_info(name) for name in shown],
             self.constants,
         )
         # Old enough for every ONNX Runtime that is allowed.

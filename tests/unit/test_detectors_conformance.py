@@ -40,6 +40,11 @@ TYPED: dict[str, Callable[[Path], str]] = {
     "end2end": _made(onnx_graphs.end2end, metadata=NAMES),
     "end2end-nms": _made(onnx_graphs.end2end, nms=True, metadata=NAMES),
     "nanodet": _made(onnx_graphs.nanodet),
+    "nanodet-plus": _made(onnx_graphs.nanodet_plus),
+    "yolonas": _made(onnx_graphs.yolonas),
+    "rtdetr": _made(onnx_graphs.rtdetr),
+    "rtdetr-sized": _made(onnx_graphs.rtdetr_sized),
+    "rfdetr": _made(onnx_graphs.rtdetr, logits=True),
     "darknet-yolo": lambda folder: str(darknet_files.save(folder)),
     "darknet-region": lambda folder: str(darknet_files.save(folder, section="region")),
 }

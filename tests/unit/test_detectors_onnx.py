@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, save
+from onnx import TensorProto, helper, numpy_helper, save
+from onnx import load as load_model
 
 from common.errors import ModelError, UsageError
 from tests.unit import onnx_graphs
@@ -48,8 +49,8 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     [
         (TensorProto.FLOAT, [1, 10]),
         (TensorProto.INT64, [1, 3, 64, 64]),
-        (TensorProto.FLOAT, [8, 3, 64, 64]),
-        (TensorProto.FLOAT, [1, 1, 64, 64]),
+        (TensorProto.FLOAT, [1, 4, 64, 64]),
+        (TensorProto.FLOAT, [1, 64, 64, 6]),
     ],
 )
 def test_an_input_that_is_not_one_picture_is_refused(kind: int, shape: list[int], tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_an_input_that_is_not_one_picture_is_refused(kind: int, shape: list[int]
     graph = helper.make_graph([node], "odd", ends[:1], ends[1:])
     path = tmp_path / "odd.onnx"
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    with pytest.raises(ModelError, match=r"not a detector: it takes|export it with batch 1"):
+    with pytest.raises(ModelError, match=r"not a detector: it takes|takes images of \d+ channels"):
         load(path)
 
 
@@ -132,10 +133,10 @@ def test_metadata_that_cannot_be_read_is_refused_and_never_run(names: str, tmp_p
         load(onnx_graphs.yolov8(tmp_path / "m.onnx", metadata={"names": names}))
 
 
-def test_an_end_to_end_model_without_names_asks_for_labels(tmp_path: Path) -> None:
-    path = onnx_graphs.end2end(tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="--labels"):
-        load(path)
+def test_an_end_to_end_model_without_names_has_numbers_for_names_and_says_so(tmp_path: Path) -> None:
+    info = load(onnx_graphs.end2end(tmp_path / "m.onnx")).info
+    assert (info.labels[0], info.labels[79], len(info.labels)) == ("class_0", "class_79", 80)
+    assert "does not say what its classes are called" in info.caution and "--labels coco" in info.caution
 
 
 def test_a_class_without_a_label_is_an_error_and_never_a_wrong_name(tmp_path: Path) -> None:
@@ -184,3 +185,103 @@ def test_suppression_inside_the_graph_is_neither_adjustable_nor_refilterable(tmp
     assert (free.iou_adjustable, free.refilterable) == (False, True)
     inside = load(onnx_graphs.end2end(tmp_path / "inside.onnx", nms=True, metadata=names)).info
     assert (inside.iou_adjustable, inside.refilterable) == (False, False)
+
+
+def of_operator(operator: str, domain: str, opset: int = 17, ir: int = 9) -> bytes:
+    """A model of one operator that this ONNX Runtime may not have."""
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
+    graph = helper.make_graph([node], "odd", ends[:1], ends[1:])
+    domains = [helper.make_opsetid("", opset), *([helper.make_opsetid(domain, 1)] if domain else [])]
+    return helper.make_model(graph, opset_imports=domains, ir_version=ir).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (
+            of_operator("EfficientNMS_TRT", "TRT"),
+            "EfficientNMS_TRT of the domain TRT, which is TensorRT's.*suppression",
+        ),
+        (of_operator("BatchedNMS_TRT", "TRT"), "BatchedNMS_TRT of the domain TRT, which is TensorRT's.*suppression"),
+        (of_operator("TRTBatchedNMS", "mmdeploy"), "TRTBatchedNMS of the domain mmdeploy, which is TensorRT's"),
+        (of_operator("ROIAlignRotated", "mmdeploy"), "of the domain mmdeploy, which is MMDeploy's"),
+        (
+            of_operator("Swish", "com.example"),
+            "Swish of the domain com.example: .* does not have it; .* ONNX alone",
+        ),
+        (of_operator("NotThere", ""), "wants the operator NotThere: "),
+        (
+            of_operator("Relu", "", ir=99),
+            r"IR version 99, and ONNX Runtime \S+ reads up to \d+; upgrade onnx",
+        ),
+        (
+            of_operator("Relu", "", opset=99),
+            r"opset 99 of ai.onnx, and .* up to \d+; upgrade onnxruntime, or",
+        ),
+    ],
+)
+def test_what_this_onnx_runtime_does_not_have_is_named(data: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=says) as raised:
+        load(path)
+    assert "whole" not in str(raised.value)
+
+
+def test_an_input_that_nothing_is_known_of_is_named(tmp_path: Path) -> None:
+    node = helper.make_node("Identity", ["pixel_values"], ["y"])
+    takes = [
+        helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [1, 3, 64, 64]),
+        helper.make_tensor_value_info("pixel_mask", TensorProto.INT64, [1, 64, 64]),
+    ]
+    graph = helper.make_graph([node], "two", takes, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "two.onnx")
+    with pytest.raises(ModelError, match="what it wants as pixel_mask is not known here; export it with"):
+        load(tmp_path / "two.onnx")
+
+
+@pytest.mark.parametrize("imgsz", ["320", "(320, 320)", "[320]", "[320, 320]", "320.0"])
+def test_a_size_in_the_metadata_may_be_written_in_any_way(imgsz: str, tmp_path: Path) -> None:
+    path = onnx_graphs.yolox(tmp_path / "m.onnx", size=None, metadata={"imgsz": imgsz})
+    assert load(path).info.input_size == (320, 320)
+
+
+def test_sizes_are_rounded_up_to_the_stride_in_the_metadata(tmp_path: Path) -> None:
+    path = onnx_graphs.yolox(tmp_path / "m.onnx", size=None, metadata={"imgsz": "640", "stride": "64"})
+    info = load(path).info
+    assert (info.stride, info.input_size) == (64, (640, 640))
+    prepared = load(path).preprocess(white(), DetectOptions(0.5, 0.5, (1056, 640)))
+    assert np.asarray(prepared).shape == (1, 3, 1088, 640)
+
+
+@pytest.mark.parametrize("stride", [32, 64, 128])
+def test_without_metadata_the_stride_is_tried(stride: int, tmp_path: Path) -> None:
+    """A graph that adds what it has pooled and spread again to what it was given fails for other multiples."""
+    path = tmp_path / "m.onnx"
+    model = load_model(onnx_graphs.yolox(path, size=None))
+    nodes = [
+        helper.make_node("AveragePool", ["images"], ["low"], kernel_shape=[stride] * 2, strides=[stride] * 2),
+        helper.make_node("Resize", ["low", "", "scales"], ["wide"], mode="nearest"),
+        helper.make_node("Sub", ["wide", "wide"], ["nothing"]),
+        helper.make_node("Add", ["images", "nothing"], ["same"]),
+    ]
+    for node in model.graph.node:
+        node.input[:] = ["same" if name == "images" else name for name in node.input]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 1, stride, stride], np.float32), "scales"))
+    own = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *own])
+    save(model, path)
+    info = load(path).info
+    assert (info.stride, info.flexible_input) == (stride, True)
+
+
+def test_a_graph_that_takes_its_own_size_only_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    model = load_model(onnx_graphs.yolov8(path, size=640))
+    for dimension in list(model.graph.input[0].type.tensor_type.shape.dim)[2:]:
+        dimension.dim_param = "side"
+    save(model, path)
+    info = load(path).info
+    assert (info.input_size, info.flexible_input) == ((640, 640), False)

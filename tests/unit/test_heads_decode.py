@@ -12,6 +12,7 @@ from worker.boxes import Candidates
 from worker.detectors.base import DetectOptions, ModelSource
 from worker.detectors.onnx import family
 from worker.heads import HEADS
+from worker.heads.base import Trial
 
 SIZE = (64, 96)
 FLOOR = 0.2
@@ -104,7 +105,9 @@ def test_nanodet_distances_are_expected_bins(by_stride: bool) -> None:
             corners = centre_x - left, centre_y - top, centre_x + right, centre_y + bottom
             expected.append((round(row.max(), 4), int(row.argmax()), *corners))
     outputs = [out for pair in zip(scores, bins, strict=True) for out in pair] if by_stride else scores + bins
-    found = HEADS["nanodet"].decode(outputs, SIZE, FLOOR)
+    reading = HEADS["nanodet"].read(Trial(outputs, SIZE))
+    assert reading is not None
+    found = reading.head.decode([outputs[index] for index in reading.order], SIZE, FLOOR)
     assert len(expected) > 20
     assert np.array(rows_of(found)) == pytest.approx(np.array(sorted(expected)), abs=0.011)
 

@@ -25,6 +25,24 @@ COCO = (
 )
 # fmt: on
 
+#: What --labels takes instead of a file, for COCO's names.
+COCO_NAME = "coco"
+#: COCO's ids of categories, which some networks have as their classes: these are of no category.
+_NO_CATEGORY = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+
+
+def _coco_categories() -> tuple[str, ...]:
+    names = iter(COCO)
+    return tuple(f"class_{i}" if i in _NO_CATEGORY else next(names) for i in range(len(COCO) + len(_NO_CATEGORY)))
+
+
+#: What a model has where it has so many classes, and nothing else names them.
+_BY_COUNT = {len(names): names for names in (COCO, _coco_categories())}
+
+#: What a model has whose outputs do not say how many classes there are, and which nothing names. An image with a class
+#: beyond these fails.
+NAMELESS = tuple(f"class_{i}" for i in range(len(COCO)))
+
 #: Beside `best.onnx`, the first of these that is there: `best.names`, `best.txt`. One label a line.
 SIDECAR_SUFFIXES = (".names", ".txt")
 #: Formats that hold names among other things; read as lines they would give labels that are none.
@@ -32,23 +50,25 @@ _STRUCTURED = (".yaml", ".yml", ".json", ".xml", ".pbtxt", ".data")
 
 
 def choose(path: Path, classes: int | None, own: Sequence[str] | None, chosen: Path | None) -> tuple[str, ...]:
-    """The user's file, else the model's own names, else a file beside it, else COCO's for 80 classes, else
-    `class_0` and so on.
+    """The user's file, or COCO's names for `coco`, else the model's own names, else a file beside it, else COCO's for
+    80 classes, or for the 91 ids of its categories, else `class_0` and so on.
 
-    `classes` is None where the model's outputs do not say how many there are. Raises ModelError where the number
-    of labels is another, or is not known.
+    `classes` is None where the model's outputs do not say how many there are: without names it gets NAMELESS. Raises
+    ModelError where the number of labels is another.
     """
     beside = next((p for p in map(path.with_suffix, SIDECAR_SUFFIXES) if p.is_file()), None)
-    if chosen is not None:
+    if chosen is not None and chosen.name == COCO_NAME and not chosen.exists():
+        labels, source = _BY_COUNT.get(classes or 0, COCO), "COCO"
+    elif chosen is not None:
         labels, source = _read(chosen), str(chosen)
     elif own is not None:
         labels, source = tuple(own), "its metadata"
     elif beside is not None:
         labels, source = _read(beside), str(beside)
     elif classes is None:
-        raise ModelError(f"{path}: its outputs do not say how many classes there are; name them with --labels FILE")
+        return NAMELESS
     else:
-        return COCO if classes == len(COCO) else tuple(f"class_{i}" for i in range(classes))
+        return _BY_COUNT.get(classes) or tuple(f"class_{i}" for i in range(classes))
     if classes is not None and len(labels) != classes:
         raise ModelError(
             f"{path} has {classes} classes, but {source} has {len(labels)} labels; give one a line with --labels FILE"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,35 +10,39 @@ import numpy.typing as npt
 import onnxruntime
 
 from common import onnxfiles
-from common.detector_info import DetectorInfo
+from common.detector_info import DetectorInfo, whole_cells
 from common.errors import ModelError, UsageError
 from common.onnxfiles import OnnxFiles
 from worker import boxes, heads, letterbox
-from worker.detectors import files, labels
+from worker.detectors import files, labels, onnx_graph
 from worker.detectors.base import Detections, DetectOptions, Image, ModelSource
 from worker.detectors.engine import instruction_set
+from worker.detectors.onnx_faults import why_not_loaded
+from worker.detectors.onnx_graph import Feeds, Graph, ImageInput
 from worker.heads import ultralytics
-from worker.heads.base import Head, Size
+from worker.heads.base import Head, Size, Trial
+from worker.letterbox import Pixels
 
 #: Network pixels. What a network without a size of its own is given; Ultralytics' default.
 DEFAULT_SIDE = 640
-#: Sizes for flexible inputs are rounded up to whole cells of the coarsest stride, as Ultralytics does.
-_GRANULE = 32
-_DTYPES: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+#: Network pixels a cell of the coarsest feature map, tried in this order where no metadata says it.
+_STRIDES = (32, 64, 128)
 
 
 class OnnxDetector:
     """Letterbox or stretch, one run of the graph, the head's decoding, our suppression."""
 
-    def __init__(self, info: DetectorInfo, graph: _Graph, head: Head) -> None:
+    def __init__(self, info: DetectorInfo, graph: Graph, head: Head, pixels: Pixels) -> None:
         self.info = info
         self._graph = graph
         self._head = head
+        self._pixels = pixels
 
-    def preprocess(self, image: Image, options: DetectOptions) -> npt.NDArray[np.floating]:
-        return letterbox.to_tensor(image, self._size(options), self._head.pixels, self._graph.dtype)
+    def preprocess(self, image: Image, options: DetectOptions) -> Feeds:
+        planes = letterbox.to_tensor(image, self._size(options), self._pixels, self._graph.image.dtype)
+        return self._graph.feeds(planes, (image.shape[0], image.shape[1]))
 
-    def infer(self, prepared: npt.NDArray[np.floating]) -> list[npt.NDArray[np.float32]]:
+    def infer(self, prepared: Feeds) -> list[npt.NDArray[np.float32]]:
         return self._graph.run(prepared)
 
     def postprocess(self, raw: list[npt.NDArray[np.float32]], image: Image, options: DetectOptions) -> Detections:
@@ -52,8 +56,9 @@ class OnnxDetector:
                 f"{self.info.name} found class {found.class_ids.max()}, but has {len(self.info.labels)} labels; "
                 "start it with --labels that name them all"
             )
-        at = letterbox.place((height, width), size, self._head.pixels)
-        return boxes.finish(letterbox.to_image(found, at), height, width)
+        if not self._head.in_image:
+            found = letterbox.to_image(found, letterbox.place((height, width), size, self._pixels))
+        return boxes.finish(found, height, width)
 
     def _size(self, options: DetectOptions) -> Size:
         own = self.info.input_size
@@ -62,21 +67,7 @@ class OnnxDetector:
             return own
         if not self.info.flexible_input:
             raise UsageError(f"{self.info.name} takes {own[0]}x{own[1]} only; leave out --imgsz")
-        return _whole_cells(options.imgsz)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Graph:
-    """A session with one image input. `size` is None where the input takes any."""
-
-    session: Any
-    input: str
-    dtype: npt.DTypeLike
-    size: Size | None
-
-    def run(self, tensor: npt.NDArray[np.floating]) -> list[npt.NDArray[np.float32]]:
-        outputs = self.session.run(None, {self.input: tensor})
-        return [out if out.dtype == np.float32 else out.astype(np.float32) for out in outputs]
+        return whole_cells(options.imgsz, self.info.stride)
 
 
 class OnnxFamily:
@@ -87,36 +78,42 @@ class OnnxFamily:
         path = files.path_of(source)
         file = str(path)
         model = onnxfiles.read(path)
-        graph = _open(model, file)
-        meta = ultralytics.read(graph.session.get_modelmeta().custom_metadata_map, file)
-        size = graph.size or _whole_cells(meta.imgsz or (DEFAULT_SIDE, DEFAULT_SIDE))
-        outputs = _warm_up(graph, size, file)
-        if source.head is None:
-            head = heads.recognise(outputs, size, meta.is_detector, file)
-        else:
-            head = heads.named(source.head, outputs, size, file)
+        session = _open(model, file)
+        graph = onnx_graph.inspect(session, file)
+        meta = ultralytics.read(session.get_modelmeta().custom_metadata_map, file)
+        size, stride = _size(graph, meta)
+        trial = _try(graph, size, meta, file)
+        reading = heads.recognise(trial, file) if source.head is None else heads.named(source.head, trial, file)
+        head, graph = reading.head, graph.only(reading.order)
+        if head.in_image:
+            graph = _told_the_right_way(graph, size)
+        pixels = _pixels(head, graph.image, file)
+        classes = head.classes([trial.outputs[index] for index in reading.order])
+        names = labels.choose(path, classes, meta.names, source.labels)
         info = DetectorInfo(
             name=source.name,
             family="onnx",
             head=head.name,
             weights_sha256=model.sha256,
-            labels=labels.choose(path, head.classes(outputs), meta.names, source.labels),
+            labels=names,
             input_size=size,
-            flexible_input=graph.size is None,
+            flexible_input=stride is not None,
             iou_adjustable=not head.chosen_inside,
             # A suppression inside the graph has a threshold of its own, which no filter can undo.
-            refilterable=b"NonMaxSuppression" not in model.data,
+            refilterable=b"NonMaxSuppression" not in model.data and not head.threshold_inside,
             default_conf=head.default_conf,
             default_iou=head.default_iou,
-            preprocessing=head.pixels.text,
+            preprocessing=pixels.text,
+            caution=_caution(source.name, graph.image.batch, names),
             engine="onnxruntime",
             engine_version=onnxruntime.__version__,
             instruction_set=instruction_set(),
+            stride=stride or _STRIDES[0],
         )
-        return OnnxDetector(info, graph, head)
+        return OnnxDetector(info, graph, head, pixels)
 
 
-def _open(model: OnnxFiles, file: str) -> _Graph:
+def _open(model: OnnxFiles, file: str) -> Any:
     """One thread that sleeps when it has nothing to do: one process a core is faster than threads in a process."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -129,33 +126,87 @@ def _open(model: OnnxFiles, file: str) -> _Graph:
         sizes = [len(content) for content in contents.values()]
         options.add_external_initializers_from_files_in_memory(list(contents), list(contents.values()), sizes)
     try:
-        session = onnxruntime.InferenceSession(model.graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model.graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(
-            f"{file} is not a whole ONNX model ({_first_line(error)}); copy, download or export it again"
-        ) from None
-    inputs = session.get_inputs()
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _DTYPES:
-        took = ", ".join(f"{i.type} {i.shape}" for i in inputs) or "nothing"
-        raise ModelError(f"{file} is not a detector: it takes {took}, not one 1x3xHxW image of floats")
-    batch, channels, *sides = inputs[0].shape
-    if (isinstance(batch, int) and batch != 1) or (isinstance(channels, int) and channels != 3):
-        raise ModelError(f"{file} takes {inputs[0].shape}, not 1x3xHxW; export it with batch 1 and three channels")
-    size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
-    return _Graph(session, inputs[0].name, _DTYPES[inputs[0].type], size)
+        raise ModelError(why_not_loaded(error, file)) from None
 
 
-def _warm_up(graph: _Graph, size: Size, file: str) -> list[npt.NDArray[np.float32]]:
+def _size(graph: Graph, meta: ultralytics.Metadata) -> tuple[Size, int | None]:
+    """The network's size, and the stride to whose multiples it may be changed; None where it may not."""
+    height, width = graph.image.sides
+    wanted = meta.imgsz or (DEFAULT_SIDE, DEFAULT_SIDE)
+    if height is not None or width is not None:
+        return (height or wanted[0], width or wanted[1]), None
+    stride = meta.stride or _stride(graph)
+    return whole_cells(wanted, stride or 1), stride
+
+
+def _stride(graph: Graph) -> int | None:
+    """The least of the usual strides whose multiples the graph takes, tried; None where it takes its own size only."""
+    for stride in _STRIDES:
+        try:
+            graph.run(_noise(graph, (DEFAULT_SIDE + stride, DEFAULT_SIDE)))
+        except Exception:
+            continue
+        return stride
+    return None
+
+
+def _try(graph: Graph, size: Size, meta: ultralytics.Metadata, file: str) -> Trial:
     """Outputs for noise of 0..1, dark to one network and lively to another: shapes and ranges, not detections."""
-    noise = np.random.default_rng(0).random((1, 3, *size), np.float32).astype(graph.dtype)
     try:
-        return graph.run(noise)
+        outputs = graph.run(_noise(graph, size))
     except Exception as error:
         raise ModelError(f"{file} fails on an image of {size[0]}x{size[1]} ({_first_line(error)})") from None
+    image = graph.image
+    return Trial(outputs, size, graph.outputs, image.name, image.dtype == np.uint8, image.batch, graph.kinds, meta)
 
 
-def _whole_cells(size: Size) -> Size:
-    return (-(-size[0] // _GRANULE) * _GRANULE, -(-size[1] // _GRANULE) * _GRANULE)
+def _noise(graph: Graph, size: Size, image: Size | None = None) -> Feeds:
+    """`image`: the size of the picture that the graph is told; the network's own otherwise."""
+    noise = np.random.default_rng(0).random((1, graph.image.channels, *size), np.float32)
+    bytes_ = graph.image.dtype == np.uint8
+    return graph.feeds((noise * 255 if bytes_ else noise).astype(graph.image.dtype), image or size)
+
+
+def _told_the_right_way(graph: Graph, size: Size) -> Graph:
+    """Exporters differ in whether an image's size is width, height or height, width. Told of an image twice as wide,
+    the graph gives boxes twice as wide; where it gives boxes twice as high, it is told the other way round.
+    """
+    if "image size" not in graph.kinds:
+        return graph
+    before, after = (graph.run(_noise(graph, size, (size[0], width)))[0] for width in (size[1], 2 * size[1]))
+    same, higher = (np.allclose(after, before * np.array(by, np.float32)) for by in ((1, 1, 1, 1), (1, 2, 1, 2)))
+    return graph.swapped() if higher and not same else graph
+
+
+def _pixels(head: Head, image: ImageInput, file: str) -> Pixels:
+    """The head's pixels as this input takes them."""
+    pixels = head.pixels
+    if image.channels == 1:
+        if len({*pixels.mean}) > 1 or len({*pixels.std}) > 1:
+            raise ModelError(
+                f"{file} takes grey images, and head {head.name} is for colour; export it with three channels"
+            )
+        pixels = replace(pixels, order="GREY")
+    if image.dtype == np.uint8:
+        # The graph scales bytes itself.
+        pixels = replace(pixels, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return pixels
+
+
+def _caution(name: str, batch: int, names: tuple[str, ...]) -> str:
+    cautions = []
+    if batch != 1:
+        cautions.append(
+            f"{name} takes {batch} images at once and is given one, at the cost of {batch}: export it with batch=1"
+        )
+    if names is labels.NAMELESS:
+        cautions.append(
+            f"{name} does not say what its classes are called, so they are class_0, class_1, ...: name them with "
+            "--labels FILE, or with --labels coco where they are COCO's 80"
+        )
+    return "; ".join(cautions) + "." if cautions else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -1,67 +1,102 @@
-"""A network's warm-up outputs in, the one head that reads them out."""
+"""Finds the one head that reads a network's outputs: by what its metadata says, then by shapes, then by values."""
 
 from __future__ import annotations
 
 from common.errors import ModelError
-from worker.heads.base import Head, Outputs, Size
+from worker.heads import batch_rows, detr, ppyoloe
+from worker.heads.base import Head, Outputs, Reading, Trial
+from worker.heads.efficient_nms import EfficientNms
 from worker.heads.end2end import EndToEnd
 from worker.heads.nanodet import NanoDet
+from worker.heads.nanodet_plus import NanoDetPlus
+from worker.heads.rtdetr import RtDetr
+from worker.heads.rtdetr_sized import RtDetrSized
+from worker.heads.unknown import what_it_looks_like
+from worker.heads.yolonas import YoloNas
 from worker.heads.yolov5 import Yolov5
 from worker.heads.yolov8 import Yolov8
 from worker.heads.yolox import Yolox
 
+_ALL: tuple[Head, ...] = (
+    Yolox(decoded=False),
+    Yolox(decoded=True),
+    Yolov5(),
+    Yolov8(rows=False),
+    Yolov8(rows=True),
+    EndToEnd(),
+    NanoDet(),
+    NanoDetPlus(),
+    RtDetr(rows=False),
+    RtDetr(rows=True),
+    RtDetrSized(),
+    *detr.FAMILY,
+    YoloNas(),
+    *batch_rows.FAMILY,
+    EfficientNms(),
+    *ppyoloe.FAMILY,
+)
 #: Every head by the name that --head takes.
-HEADS: dict[str, Head] = {
-    head.name: head for head in (Yolox(decoded=False), Yolox(decoded=True), Yolov5(), Yolov8(), EndToEnd(), NanoDet())
-}
-#: Those that Ultralytics exports.
-_ULTRALYTICS = ("yolov5", "yolov8", "end2end")
+HEADS: dict[str, Head] = {head.name: head for head in _ALL}
+#: Those that Ultralytics exports, and of these its transformers', by the name of their last module.
+_ULTRALYTICS = ("yolov5", "yolov8", "end2end", "rtdetr", "rtdetr-rows")
+_TRANSFORMER, _TRANSFORMERS = "RTDETRDecoder", ("rtdetr", "rtdetr-rows")
 
 
-def named(name: str, outputs: Outputs, size: Size, file: str) -> Head:
-    """The head that the user chose. Raises ModelError where it cannot read these outputs."""
+def recognise(trial: Trial, file: str) -> Reading:
+    """The only reading that the graph shows to be right. With Ultralytics' metadata, the only one of their heads that
+    nothing speaks against is right too. Raises ModelError where none or more than one remains, and names only those.
+    """
+    readings = _readings(trial)
+    possible = [reading for reading in readings if not reading.objection]
+    sure = [reading for reading in possible if reading.sure]
+    if len(sure) == 1:
+        return sure[0]
+    if trial.meta.is_detector and len(possible) == 1 and possible[0].head.name in _ULTRALYTICS:
+        return possible[0]
+    if possible:
+        choices = ", ".join(reading.head.name for reading in sure or possible)
+        raise ModelError(
+            f"{file}: outputs of {shapes(trial.outputs)} could be read in more than one way, or only by chance; "
+            f"choose with --head: {choices}"
+        )
+    raise ModelError(f"{file} is not a detector that is known here: {_why(trial, readings)}")
+
+
+def named(name: str, trial: Trial, file: str) -> Reading:
+    """The reading of the head that the user chose. Raises ModelError where shapes or values speak against it."""
     head = HEADS.get(name)
     if head is None:
         raise ModelError(f"unknown head {name!r}; --head takes {', '.join(HEADS)}")
-    if not head.accepts(outputs, size):
-        readers = [other.name for other in HEADS.values() if other.accepts(outputs, size)]
-        hint = f"try --head {' or '.join(readers)}" if readers else "no head reads them"
-        raise ModelError(f"{file}: head {name} cannot read outputs of {_shapes(outputs)}; {hint}")
-    return head
-
-
-def recognise(outputs: Outputs, size: Size, ultralytics: bool, file: str) -> Head:
-    """By shapes, then the number of anchors that the strides imply, then ranges of values.
-
-    `ultralytics`: the metadata says that this is a detector of theirs. Raises ModelError where no head or more
-    than one remains.
-    """
-    pool = [HEADS[name] for name in _ULTRALYTICS] if ultralytics else list(HEADS.values())
-    readers = [head for head in pool if head.accepts(outputs, size)]
-    if not readers:
-        raise ModelError(f"{file} is not a detector that is known here: {_guess(outputs)}")
-    fitting = [head for head in readers if head.fits(outputs, size)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if ultralytics and len(readers) == 1:
-        return readers[0]
-    choices = ", ".join(head.name for head in fitting or readers)
+    reading = head.read(trial)
+    if reading is not None and not reading.objection:
+        return reading
+    readers = [other.head.name for other in _readings(trial) if not other.objection]
+    hint = f"try --head {' or '.join(readers)}" if readers else "no head reads them"
+    if reading is None:
+        raise ModelError(f"{file}: head {name} cannot read outputs of {shapes(trial.outputs)}; {hint}")
     raise ModelError(
-        f"{file}: outputs of {_shapes(outputs)} could be read in more than one way, or only by chance; "
-        f"choose with --head: {choices}"
+        f"{file}: head {name} would read outputs of {shapes(trial.outputs)} wrongly: {reading.objection}; {hint}"
     )
 
 
-def _shapes(outputs: Outputs) -> str:
+def _readings(trial: Trial) -> list[Reading]:
+    """Those of Ultralytics' heads where the metadata is theirs; of all heads where it is not, or where something speaks
+    against each of theirs: others change exports and leave the metadata.
+    """
+    names = _TRANSFORMERS if trial.meta.head == _TRANSFORMER else _ULTRALYTICS if trial.meta.is_detector else ()
+    theirs = [reading for name in names if (reading := HEADS[name].read(trial))]
+    if any(not reading.objection for reading in theirs):
+        return theirs
+    return theirs + [reading for head in _ALL if head.name not in names and (reading := head.read(trial))]
+
+
+def _why(trial: Trial, readings: list[Reading]) -> str:
+    if (looks := what_it_looks_like(trial)) or not readings:
+        return looks or f"outputs of {shapes(trial.outputs)} belong to no head; heads are {', '.join(HEADS)}"
+    # The first that is this graph's by its shape is what it most likely is.
+    nearest = next((reading for reading in readings if reading.sure), readings[0])
+    return f"outputs of {shapes(trial.outputs)} have the shape of {nearest.head.name}'s, but {nearest.objection}"
+
+
+def shapes(outputs: Outputs) -> str:
     return ", ".join("x".join(map(str, out.shape)) or "scalar" for out in outputs)
-
-
-def _guess(outputs: Outputs) -> str:
-    """What the shapes look like, so that the user sees what was taken for a detector."""
-    shapes = _shapes(outputs)
-    ranks = [out.ndim for out in outputs]
-    if ranks == [2]:
-        return f"one output of {shapes} looks like a classification model; export a detector"
-    if 4 in ranks:
-        return f"outputs of {shapes} look like a segmentation model; export a detector"
-    return f"outputs of {shapes} belong to no head; heads are {', '.join(HEADS)}"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.boxes import Candidates, candidates
-from worker.heads.base import Outputs, Size, are_logits, grid
+from worker.heads import values
+from worker.heads.base import Outputs, Reading, Size, Trial, strides_of
 from worker.heads.ultralytics import PIXELS
 from worker.letterbox import Pixels
 
@@ -23,16 +24,19 @@ class EndToEnd:
     #: Not used: what overlaps is decided in the graph.
     default_iou: float = 0.7
     chosen_inside: bool = True
+    #: Not in those that choose without suppression; where the graph suppresses, its operator shows it.
+    threshold_inside: bool = False
+    in_image: bool = False
 
-    def accepts(self, outputs: Outputs, size: Size) -> bool:
-        return len(outputs) == 1 and outputs[0].ndim == 3 and outputs[0].shape[::2] == (1, 6)
-
-    def fits(self, outputs: Outputs, size: Size) -> bool:
-        out = outputs[0][0]
-        cells = len(grid(size)[0])
-        whole_classes = bool((out[:, 5] == np.rint(out[:, 5])).all() and (out[:, 5] >= 0).all())
+    def read(self, trial: Trial) -> Reading | None:
+        out = trial.single()
+        if out is None or out.shape[1] != 6:
+            return None
+        count = len(out)
         # As many rows as anchors are the one-class outputs of YOLOX or YOLOv5.
-        return len(out) not in (cells, 3 * cells) and whole_classes and not are_logits(out[:, 4])
+        anchors = strides_of(count, trial.size) or (count % 3 == 0 and strides_of(count // 3, trial.size))
+        objection = values.first(values.of_ids(out[:, 5]), values.of_scores(out[:, 4:5]), values.of_corners(out[:, :4]))
+        return Reading(self, objection=objection, sure=not anchors)
 
     def classes(self, outputs: Outputs) -> None:
         return None

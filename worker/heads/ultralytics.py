@@ -1,4 +1,4 @@
-"""What Ultralytics' exports have in common: how they see an image, and what their metadata says."""
+"""Reads what Ultralytics' exports say of themselves in their metadata, and says how they see an image."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ _OTHER_TASKS = {
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """`names` in the order of class ids; `imgsz` is (height, width)."""
+    """`names` in the order of class ids; `imgsz` is (height, width); `stride` in pixels is that of the coarsest map."""
 
     names: tuple[str, ...] | None = None
     imgsz: tuple[int, int] | None = None
+    stride: int | None = None
     #: True where the export says itself that it is a detector.
     is_detector: bool = False
+    #: The class of the network's last module, as exports since 2026 name it.
+    head: str = ""
 
 
 def read(metadata: Mapping[str, str], file: str) -> Metadata:
@@ -43,9 +46,24 @@ def read(metadata: Mapping[str, str], file: str) -> Metadata:
         if sorted(names) != list(range(len(names))):
             raise ModelError(f"{file}: the class ids in its metadata are not 0 to {len(names) - 1}; export it again")
         names = [names[index] for index in range(len(names))]
-    imgsz = _literal(metadata, "imgsz", file)
-    size = (int(imgsz[0]), int(imgsz[1])) if isinstance(imgsz, list | tuple) and len(imgsz) == 2 else None
-    return Metadata(tuple(map(str, names)) if names else None, size, task == "detect")
+    stride = _literal(metadata, "stride", file)
+    if isinstance(stride, list | tuple):
+        stride = max(stride, default=None)
+    return Metadata(
+        names=tuple(map(str, names)) if isinstance(names, list | tuple) and names else None,
+        imgsz=_size(_literal(metadata, "imgsz", file)),
+        stride=int(stride) if isinstance(stride, int | float) and stride >= 1 else None,
+        is_detector=task == "detect",
+        head=metadata.get("head", ""),
+    )
+
+
+def _size(imgsz: Any) -> tuple[int, int] | None:
+    """640, [640] or [384, 640]; anything else is no size."""
+    sides = list(imgsz) if isinstance(imgsz, list | tuple) else [imgsz]
+    if len(sides) not in (1, 2) or not all(isinstance(side, int | float) and side >= 1 for side in sides):
+        return None
+    return int(sides[0]), int(sides[-1])
 
 
 def _literal(metadata: Mapping[str, str], key: str, file: str) -> Any:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.boxes import Candidates, Floats, best_class, candidates
-from worker.heads.base import Outputs, Size, are_anchors, are_logits, corners, grid
+from worker.boxes import Candidates, Floats, Indices, best_class, candidates
+from worker.heads import values
+from worker.heads.base import Outputs, Reading, Size, Trial, cells_of, corners, strides_of
+from worker.heads.yolov8 import has_objectness
 from worker.letterbox import Pixels
 
 #: Cells. How far from its cell the centre of a box is at the most, on average; 0.5 to 2 in trained networks.
@@ -28,31 +30,45 @@ class Yolox:
     default_conf: float = 0.25
     default_iou: float = 0.45
     chosen_inside: bool = False
+    threshold_inside: bool = False
+    in_image: bool = False
 
     @property
     def name(self) -> str:
         return "yolox-decoded" if self.decoded else "yolox"
 
-    def accepts(self, outputs: Outputs, size: Size) -> bool:
-        if len(outputs) != 1 or outputs[0].ndim != 3:
-            return False
-        batch, anchors, columns = outputs[0].shape
-        if batch != 1 or columns < 6 or not are_anchors(anchors, columns, size):
-            return False
-        # Boxes in pixels need no grid.
-        return self.decoded or bool(anchors == len(grid(size)[0]))
+    def read(self, trial: Trial) -> Reading | None:
+        out = trial.single()
+        if out is None or out.shape[1] < 6:
+            return None
+        gridded = strides_of(len(out), trial.size) is not None
+        if not gridded and (not self.decoded or len(out) <= out.shape[1]):
+            # Boxes in pixels need no grid, others do.
+            return None
+        objection = values.first(
+            values.of_scores(out[:, 4:]), self._of_places(out, trial.size), self._of_decoded(out, trial)
+        )
+        told = not self.decoded or has_objectness(out, trial)
+        # Objectness of 1 everywhere is how anchor-free YOLOs fill YOLOv5's columns.
+        return Reading(self, objection=objection, sure=bool(gridded and told and not (out[:, 4] == 1).all()))
 
-    def fits(self, outputs: Outputs, size: Size) -> bool:
-        out = outputs[0][0]
-        cells, strides = grid(size)
-        if len(out) != len(cells) or are_logits(out[:, 4:]) or (out[:, 4] == 1).all():
-            # Objectness of 1 everywhere is how anchor-free YOLOs fill YOLOv5's columns.
-            return False
+    def _of_decoded(self, out: Floats, trial: Trial) -> str:
+        if not self.decoded:
+            return ""
+        lacks = "it has no column for an objectness" if has_objectness(out, trial) is False else ""
+        return values.of_sides(out[:, :4]) or lacks
+
+    def _of_places(self, out: Floats, size: Size) -> str:
+        """A box's centre lies near its cell in the right reading, and far from it in the wrong one."""
+        if strides_of(len(out), size) is None:
+            return ""
+        cells, strides = cells_of(len(out), size)
         raw = np.abs(out[:, :2] - 0.5).mean()
         decoded = np.abs(out[:, :2] / strides - cells - 0.5).mean()
-        # In cells: a box's centre lies near its cell in the right reading, and far from it in the wrong one.
         right, wrong = (decoded, raw) if self.decoded else (raw, decoded)
-        return bool(right < min(_NEAR, wrong / 2))
+        if right >= min(_NEAR, wrong / 2):
+            return "its boxes lie far from their cells"
+        return ""
 
     def classes(self, outputs: Outputs) -> int:
         return int(outputs[0].shape[2]) - 5
@@ -64,12 +80,12 @@ class Yolox:
         part = out[likely]
         scores = part[:, 5:] * part[:, 4:5]
         rows, ids = best_class(scores, floor)
-        boxes = part[:, :4] if self.decoded else _to_pixels(part[:, :4], likely, size)
+        boxes = part[:, :4] if self.decoded else _to_pixels(part[:, :4], likely, cells_of(len(out), size))
         return candidates(corners(boxes)[rows], scores[rows, ids], ids)
 
 
-def _to_pixels(boxes: Floats, rows: np.ndarray[tuple[int], np.dtype[np.intp]], size: Size) -> Floats:
-    cells, strides = grid(size)
+def _to_pixels(boxes: Floats, rows: Indices, grid: tuple[Floats, Floats]) -> Floats:
+    cells, strides = grid
     centre = (boxes[:, :2] + cells[rows]) * strides[rows]
     with np.errstate(over="ignore"):
         # A side beyond float32 becomes inf: `suppress` refuses it where the score counts.

@@ -1,0 +1,73 @@
+"""RT-DETR as Ultralytics exports it: (1, queries, 4 + classes), or since 2026 (1, queries, 6) of the best ones.
+
+Method: Zhao et al. (arXiv 2304.08069), as `RTDETRPredictor` of ultralytics: boxes are centre x, centre y, width and
+height in 0..1 of an image that is stretched, scores are probabilities, and nothing is suppressed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.boxes import Candidates, Floats, best_class, candidates
+from worker.heads import values
+from worker.heads.base import Outputs, Reading, Size, Trial, corners, in_pixels, strides_of
+from worker.letterbox import Pixels
+
+#: Stretched, RGB, 0..1: as Ultralytics and the authors of RT-DETR, D-FINE and DEIM do.
+PIXELS = Pixels("RGB", "stretch", std=(255.0, 255.0, 255.0))
+#: Queries; the least that is trained is 100.
+_FEWEST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RtDetr:
+    """`rows`: each query has its best class only, as score and class number."""
+
+    rows: bool
+    pixels: Pixels = PIXELS
+    default_conf: float = 0.25
+    #: Not used: a transformer finds an object once.
+    default_iou: float = 0.7
+    chosen_inside: bool = True
+    threshold_inside: bool = False
+    in_image: bool = False
+
+    @property
+    def name(self) -> str:
+        return "rtdetr-rows" if self.rows else "rtdetr"
+
+    def read(self, trial: Trial) -> Reading | None:
+        out = trial.single()
+        if out is None or len(out) < _FEWEST or out.shape[1] < 5 or _has_anchors(out, trial.size):
+            return None
+        if self.rows and out.shape[1] != 6:
+            return None
+        whole = not values.of_ids(out[:, 5]) if out.shape[1] == 6 else False
+        if self.rows:
+            of_scores = values.first(values.of_ids(out[:, 5]), values.of_scores(out[:, 4:5]))
+        elif whole:
+            of_scores = "its last column holds class numbers"
+        else:
+            of_scores = values.of_scores(out[:, 4:])
+        return Reading(self, objection=values.first(of_scores, values.of_unit_boxes(out[:, :4])), sure=True)
+
+    def classes(self, outputs: Outputs) -> int | None:
+        return None if self.rows else int(outputs[0].shape[2]) - 4
+
+    def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
+        out = outputs[0][0]
+        boxes = in_pixels(corners(out[:, :4]), size)
+        if self.rows:
+            chosen = np.flatnonzero(out[:, 4] >= floor)
+            return candidates(boxes[chosen], out[chosen, 4], out[chosen, 5].astype(np.intp))
+        chosen, ids = best_class(out[:, 4:], floor)
+        return candidates(boxes[chosen], out[chosen, 4 + ids], ids)
+
+
+def _has_anchors(out: Floats, size: Size) -> bool:
+    """Whether rows or columns are the anchors of a grid, and so rows are no queries."""
+    rows, columns = out.shape
+    counts = (columns, rows, *([rows // 3] if rows % 3 == 0 else []))
+    return any(strides_of(count, size) for count in counts)

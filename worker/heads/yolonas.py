@@ -1,0 +1,45 @@
+"""YOLO-NAS: boxes (1, cells, 4) x1 y1 x2 y2 in pixels and scores (1, cells, classes) in; each box's best class out.
+
+Method: Deci-AI/super-gradients, exported without its post-processing; thresholds and pixels are those of
+`default_yolo_nas_coco_processing_params`, but for a margin of two pixels, which is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.boxes import Candidates, best_class, candidates
+from worker.heads import values
+from worker.heads.arrange import boxes_and_scores
+from worker.heads.base import Outputs, Reading, Size, Trial, strides_of
+from worker.heads.ultralytics import PIXELS
+from worker.letterbox import Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class YoloNas:
+    name: str = "yolonas"
+    pixels: Pixels = PIXELS
+    default_conf: float = 0.25
+    default_iou: float = 0.7
+    chosen_inside: bool = False
+    threshold_inside: bool = False
+    in_image: bool = False
+
+    def read(self, trial: Trial) -> Reading | None:
+        order = boxes_and_scores(trial)
+        if order is None or trial.extras:
+            return None
+        boxes, scores = (trial.outputs[index][0] for index in order)
+        if strides_of(len(boxes), trial.size) is None:
+            return None
+        objection = values.first(values.of_scores(scores), values.of_corners(boxes))
+        return Reading(self, order, objection, sure=True)
+
+    def classes(self, outputs: Outputs) -> int:
+        return int(outputs[1].shape[2])
+
+    def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
+        boxes, scores = (out[0] for out in outputs)
+        rows, ids = best_class(scores, floor)
+        return candidates(boxes[rows], scores[rows, ids], ids)
