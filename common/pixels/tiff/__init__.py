@@ -24,8 +24,10 @@ from common.pixels.tiff.layout import (
     YCBCR,
     Layout,
     corrupt,
+    directory_end,
     read_layout,
     refusal,
+    truncated,
     unsupported,
 )
 from common.pixels.tiff.samples import read_samples
@@ -37,12 +39,25 @@ class Tiff:
     """A TIFF whose layout is known, and whose pixels are not decoded yet."""
 
     layout: Layout
+    grid: Grid
+    #: Why it is not decoded, in words.
+    refused: str | None
     data: bytes
 
     @classmethod
     def open(cls, data: bytes) -> Tiff:
         """Raises ItemError: truncated, corrupt; and MemoryError."""
-        return cls(read_layout(data), data)
+        try:
+            layout = read_layout(data)
+            return cls(layout, Grid.of(layout), refusal(layout), data)
+        except MemoryError:
+            raise
+        except (
+            Exception
+        ):  # struct.error, ValueError, TypeError, IndexError, ... of tags that are of any type and length
+            if directory_end(data) > len(data):
+                raise truncated(data) from None
+            raise corrupt() from None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,7 +67,7 @@ class Tiff:
     @property
     def memory_pixels(self) -> int:
         """Pixels that decoding takes memory for: those of its tiles beyond its edges too."""
-        return Grid.of(self.layout).pixels
+        return self.grid.pixels
 
     @property
     def orientation(self) -> int | None:
@@ -68,17 +83,22 @@ class Tiff:
         Raises ItemError: truncated, corrupt, unsupported; and MemoryError.
         """
         layout = self.layout
-        if words := refusal(layout):
-            raise unsupported(words)
+        if self.refused:
+            raise unsupported(self.refused)
         if not layout.ranged and scale is None:
             text = (
                 f"TIFF of {layout}: such values have no range of their own; give one, --scale MIN:MAX or --scale 2%:98%"
             )
             raise ItemError(ItemCode.UNSUPPORTED, text)
-        samples = read_samples(layout, self.data)
-        if samples.ndim == 3:
-            samples = samples[..., 0] if layout.colours == 1 else samples[..., : layout.colours]
-        return np.ascontiguousarray(_coloured(layout, samples, scale))
+        try:
+            samples = read_samples(layout, self.grid, self.data)
+            if samples.ndim == 3:
+                samples = samples[..., 0] if layout.colours == 1 else samples[..., : layout.colours]
+            return np.ascontiguousarray(_coloured(layout, samples, scale))
+        except (ItemError, MemoryError):
+            raise
+        except Exception:  # each codec has an error of its own, and tags are of any type
+            raise corrupt() from None
 
 
 def _coloured(layout: Layout, samples: Samples, scale: Scale | None) -> Bytes:

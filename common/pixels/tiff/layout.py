@@ -129,20 +129,11 @@ class Layout:
 
 
 def read_layout(data: bytes) -> Layout:
-    """Raises ItemError: truncated, corrupt; and MemoryError."""
+    """Raises whatever tifffile does, and MemoryError."""
     _quiet()
-    try:
-        page = tifffile.TiffFile(
-            BytesIO(data), is_lsm=False, is_scanimage=False, is_ndpi=False, _multifile=False
-        ).pages[0]
-        layout = _layout(page)
-    except MemoryError:
-        raise
-    except Exception:  # struct.error, ValueError, TypeError, IndexError, ... of tags that are of any type and length
-        if directory_end(data) > len(data):
-            raise truncated(data) from None
-        raise corrupt() from None
-    return layout
+    # Of these kinds it would read the later pages as well.
+    others: dict[str, Any] = {"is_lsm": False, "is_scanimage": False, "is_ndpi": False}
+    return _layout(tifffile.TiffFile(BytesIO(data), _multifile=False, **others).pages[0])
 
 
 def _layout(page: Any) -> Layout:

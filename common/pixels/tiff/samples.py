@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from common.errors import ItemError
 from common.pixels.depth import Samples
 from common.pixels.tiff import declared
 from common.pixels.tiff.grid import Grid
@@ -27,24 +26,19 @@ from common.pixels.tiff.layout import (
 from common.pixels.tiff.ycbcr import unsubsample
 
 
-def read_samples(layout: Layout, data: bytes) -> Samples:
+def read_samples(layout: Layout, grid: Grid, data: bytes) -> Samples:
     """(height, width, bands), or (height, width) of one band, in the page's own number type.
 
-    JPEG gives RGB for YCbCr; all else is as stored. Raises ItemError: truncated, corrupt, unsupported; and MemoryError.
+    JPEG gives RGB for YCbCr; all else is as stored. Raises ItemError, MemoryError, and whatever a
+    codec does for broken data.
     """
-    grid = Grid.of(layout)
     _check_pieces(layout, grid, data)
-    try:
-        if _is_whole(layout):
-            planes = _at_once(layout, data)
-        elif _is_plain_lzw(layout):
-            planes = _by_libtiff(layout, data)
-        else:
-            planes = _piece_by_piece(layout, grid, data)
-    except (ItemError, MemoryError):
-        raise
-    except Exception:  # each codec has an error of its own
-        raise corrupt() from None
+    if _is_whole(layout):
+        planes = _at_once(layout, data)
+    elif _is_plain_lzw(layout):
+        planes = _by_libtiff(layout, data)
+    else:
+        planes = _piece_by_piece(layout, grid, data)
     if len(planes) > 1:
         return np.moveaxis(planes[..., 0], 0, -1)
     return planes[0, ..., 0] if layout.bands == 1 else planes[0]
