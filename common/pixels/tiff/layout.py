@@ -240,13 +240,13 @@ def _packing(layout: Layout) -> str | None:
 
 def _jpeg_fits(layout: Layout) -> bool:
     """Whether everybody agrees on the colours inside."""
-    if layout.photometric == RGB and layout.page.is_jfif and not layout.planar:
-        return False  # JFIF says YCbCr, and the TIFF says RGB
     if layout.photometric == PALETTE:
         return False
-    return layout.bands == layout.colours and (
-        layout.bands == 1 or layout.planar or layout.photometric != BLACK_IS_ZERO
-    )
+    if layout.planar or layout.bands == 1:
+        return True
+    if layout.photometric == RGB and layout.page.is_jfif:
+        return False  # JFIF says YCbCr, and the TIFF says RGB
+    return layout.bands == layout.colours and layout.photometric != BLACK_IS_ZERO
 
 
 def _jpeg2000_fits(layout: Layout) -> bool:
