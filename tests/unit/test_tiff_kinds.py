@@ -90,7 +90,9 @@ def test_bigtiff_and_byte_orders(bigtiff, order):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("options", [{"compression": "zstd"}, {"planarconfig": "separate"}, {"tile": (16, 16)}])
+@pytest.mark.parametrize(
+    "options", [{"compression": "zstd"}, {"compression": "lzw"}, {"planarconfig": "separate"}, {"tile": (16, 16)}]
+)
 def test_every_orientation_of_every_storage(orientation, options):
     turned = {
         1: RGB,
@@ -123,10 +125,24 @@ def test_colours_that_are_called_black_is_zero(bands, kind, planar):
 
 @pytest.mark.parametrize("extra", ["unspecified", "assocalpha", "unassalpha"])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_alpha_is_dropped(extra, planar):
-    stored = NOISE if planar == "contig" else np.moveaxis(NOISE, -1, 0)
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_alpha_is_dropped(extra, planar, compression, kind):
+    pixels = NOISE.astype(kind) * (256 if kind is np.uint16 else 1)
+    stored = pixels if planar == "contig" else np.moveaxis(pixels, -1, 0)
+    options = {"photometric": "rgb", "extrasamples": [extra], "planarconfig": planar, "compression": compression}
 
-    assert np.array_equal(rgb_of(tiff(stored, photometric="rgb", extrasamples=[extra], planarconfig=planar)), RGB)
+    assert np.array_equal(rgb_of(tiff(stored, **options)), RGB)
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "zstd", "lzma"])
+def test_a_last_strip_that_is_filled_up(compression, predictor):
+    if predictor and compression == "packbits":
+        return
+    data = tiff(RGB, photometric="rgb", compression=compression, predictor=predictor, rowsperstrip=7)
+
+    assert np.array_equal(rgb_of(patched(data, {257: 19})), RGB[:19])
 
 
 def test_a_second_band_is_dropped_only_where_it_is_alpha():

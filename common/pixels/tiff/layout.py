@@ -59,13 +59,12 @@ _COMPRESSIONS = {
     22610: "JPEG XR",
 }
 #: Those that hold bytes, whatever these mean.
-_PACKED = (UNCOMPRESSED, LZW, 8, 32773, 32946, 34925, 50000)
+PACKED = (UNCOMPRESSED, LZW, 8, 32773, 32946, 34925, 50000)
 #: Before these a predictor may stand; others pass over its tag, or every reader does something else with it.
 _PREDICTED = (LZW, 8, 32946, 34925, 50000)
 _KINDS = {1: "", 2: ", signed", 3: ", floating point", 4: "", 5: ", complex integers", 6: ", complex"}
 
-_EXTRA_SAMPLES, LERC_PARAMETERS, _DNG_VERSION, _INK_SET = 338, 50674, 50706, 332
-_PHOTOMETRIC_TAG, _SAMPLE_FORMAT = 262, 339
+LERC_PARAMETERS, _DNG_VERSION, _INK_SET, _PHOTOMETRIC_TAG = 50674, 50706, 332, 262
 #: Bytes of a value, by the number of its type.
 _TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
@@ -222,7 +221,7 @@ def _packing(layout: Layout) -> str | None:
     page, method, bits = layout.page, layout.compression, layout.bits
     predictor = int(page.predictor)
     fits = {
-        **dict.fromkeys(_PACKED, True),
+        **dict.fromkeys(PACKED, True),
         **dict.fromkeys(CCITT, bits == 1 and layout.bands == 1 and predictor == 1),
         JPEG: bits == 8 and layout.ranged and _jpeg_fits(layout),
         LERC: bits in (8, 16, 32, 64) and predictor == 1,
@@ -231,7 +230,7 @@ def _packing(layout: Layout) -> str | None:
     }
     if not fits.get(method, False):
         return str(layout)
-    if method in _PACKED and predictor != 1 and not (method in _PREDICTED and _predictor_fits(layout, predictor)):
+    if method in PACKED and predictor != 1 and not (method in _PREDICTED and _predictor_fits(layout, predictor)):
         return str(layout)
     if layout.subsampled and (predictor != 1 or int(page.fillorder) != 1):
         return str(layout)

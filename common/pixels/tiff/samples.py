@@ -15,6 +15,7 @@ from common.pixels.tiff.layout import (
     BLACK_IS_ZERO,
     JPEG,
     LZW,
+    PACKED,
     PALETTE,
     RGB,
     WHITE_IS_ZERO,
@@ -119,4 +120,16 @@ def _decoded(layout: Layout, grid: Grid, piece: bytes, index: int) -> Samples:
     if layout.subsampled:
         return unsubsample(layout, grid, tifffile.TIFF.DECOMPRESSORS[layout.compression], piece, index)
     tables: dict[str, Any] = {"jpegtables": page.jpegtables} if layout.compression == JPEG else {}
-    return page.decode(piece, index, **tables)[0][0]  # type: ignore[no-any-return]
+    try:
+        return page.decode(piece, index, **tables)[0][0]  # type: ignore[no-any-return]
+    except Exception:
+        if page.is_tiled or layout.compression not in PACKED or grid.place(index).rows == grid.piece_height:
+            raise
+    return page.decode(_trimmed(layout, grid, piece, index), index)[0][0]  # type: ignore[no-any-return]
+
+
+def _trimmed(layout: Layout, grid: Grid, piece: bytes, index: int) -> bytes:
+    """A last strip without the rows beyond the picture that some programs fill it up with; libtiff passes over them."""
+    row = -(-grid.width * (1 if layout.planar else layout.bands) * layout.bits // 8)
+    whole = tifffile.TIFF.DECOMPRESSORS[layout.compression](piece, out=row * grid.piece_height)
+    return bytes(tifffile.TIFF.COMPRESSORS[layout.compression](bytes(whole[: row * grid.place(index).rows])))
