@@ -1,7 +1,7 @@
 """Every bound on a size or a time, in one place."""
 
 #: Version of the messages, the ledger and the heartbeats. It is in the queues' names, and both sides refuse any other.
-PROTOCOL = 2
+PROTOCOL = 3
 
 #: Items. The most that travel as one Celery task.
 MAX_SHARD_ITEMS = 4096

@@ -153,6 +153,9 @@ class ItemTiming:
     postprocess_s: float = 0.0
 
 
+_TIMINGS = len(fields(ItemTiming))
+
+
 @dataclass(frozen=True, slots=True)
 class ItemRecord:
     """What a process says of one item. `error_code` None means ok; width and height are after rotation."""
@@ -165,6 +168,8 @@ class ItemRecord:
     error_code: ItemCode | None = None
     error: str | None = None
     timing: ItemTiming = ItemTiming()
+    #: More than 8 bits a channel, which were mapped to 8.
+    deep: bool = False
 
     @property
     def ok(self) -> bool:
@@ -283,11 +288,13 @@ def _pack_record(record: ItemRecord) -> list[Any]:
         record.error,
         round(timing.started, 6),
         *(round(value, 6) for name, value in asdict(timing).items() if name != "started"),
+        record.deep,
     ]
 
 
 def _unpack_record(row: list[Any]) -> ItemRecord:
-    size, sha, width, height, orientation, code, error, *timing = row
+    size, sha, width, height, orientation, code, error, *rest = row
+    timing, deep = rest[:_TIMINGS], rest[_TIMINGS:]
     return ItemRecord(
         bytes=size,
         content_sha256=sha,
@@ -297,4 +304,5 @@ def _unpack_record(row: list[Any]) -> ItemRecord:
         error_code=None if code is None else ItemCode(code),
         error=error,
         timing=ItemTiming(*timing),
+        deep=deep == [True],  # protocol 2, whose journals are still read, had no such column
     )

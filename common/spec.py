@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from common import typed
-from common.errors import ProtocolError
+from common.errors import ProtocolError, UsageError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
+from common.scale import Scale
+
+#: Fields that the first versions did not have.
+_LATER = ("scale",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,16 @@ class Spec:
     #: Seconds that one image may take before its process is killed; 0: for ever.
     image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
     refilterable: bool = True
+    #: As common.scale.Scale reads it: what becomes 0 and 255 in images of more than 8 bits; None: their whole range.
+    scale: str | None = None
 
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.to_text().encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without later fields that say nothing: the digests of runs from before they existed stay what they were."""
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value is not None}
 
     def to_text(self) -> str:
         """Canonical JSON (ASCII, sorted keys): the same spec is the same bytes."""
@@ -64,4 +71,11 @@ class Spec:
             and "\0" not in spec.root
         ):
             raise ProtocolError("a spec whose thresholds, sizes or root are out of all bounds")
+        try:
+            spec.parsed_scale()
+        except UsageError as error:
+            raise ProtocolError(f"a spec whose scale is none: {error}") from None
         return spec
+
+    def parsed_scale(self) -> Scale | None:
+        return None if self.scale is None else Scale.parse(self.scale)

@@ -42,6 +42,9 @@ class Outcome:
     seconds: float
     images_per_s: float
     digest: str
+    #: Images of more than 8 bits a channel, and the `--scale` by which they were mapped; None: their whole range was.
+    deep: int = 0
+    scale: str | None = None
     #: What the user should know of the exports, a line each.
     notices: tuple[str, ...] = ()
     #: Formats that could not be written; `results` tries again.
@@ -144,6 +147,8 @@ def assemble(
         seconds=round(facts.wall_s + time.monotonic() - begun, 3) if facts else known["seconds"],
         images_per_s=round(facts.images_per_s, 3) if facts else known["images_per_s"],
         digest=summary.digest,
+        deep=summary.deep,
+        scale=spec.scale,
         notices=tuple(filter(None, notices)),
         missing=tuple(missing),
         empty=empty,
@@ -160,6 +165,7 @@ def assemble(
                 "pending": summary.pending,
                 "detections": summary.detections,
                 "errors": summary.errors,
+                "deep": summary.deep,
             },
             "empty": empty,
             "seconds": outcome.seconds,

@@ -99,6 +99,14 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     max_pixels: Annotated[
         int, typer.Option(envvar="MANYEYES_MAX_PIXELS", help="Larger images fail before they are decoded.")
     ] = DEFAULT_MAX_PIXELS,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MANYEYES_SCALE",
+            help="Of images deeper than 8 bits, the values that become 0 and 255: MIN:MAX as 0:4000, or percentiles "
+            "of each image as 2%:98%. (default: the whole range of their type)",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(envvar="MANYEYES_LIMIT", min=1, help="Only the first N images.")] = None,
     image_timeout: Annotated[
         float,
@@ -180,7 +188,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
             concurrency,
             absolute_file(weights),
         ),
-        choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout),
+        choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout, scale),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
         publish=publish,
         name=name,

@@ -11,6 +11,7 @@ from common.detector_info import DetectorInfo, whole_cells
 from common.detectortext import DetectorText
 from common.errors import UsageError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
+from common.scale import Scale
 from common.spec import Spec
 
 #: Scores from here up are stored. YOLOX-nano on 100 COCO photographs: AP .3587 with a floor of .05, .3623 with .01
@@ -31,6 +32,7 @@ class DetectionChoices:
     max_pixels: int = DEFAULT_MAX_PIXELS
     limit: int | None = None
     image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
+    scale: str | None = None
 
 
 def absolute_detector(text: str) -> str:
@@ -83,6 +85,7 @@ def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tupl
         limit=choices.limit,
         image_timeout=choices.image_timeout,
         refilterable=detector.refilterable,
+        scale=None if choices.scale is None else str(Scale.parse(choices.scale)),
     )
 
 

@@ -28,8 +28,6 @@ TILES = 12
 _STAND_INS = 4
 #: For which images are fetched by URL: a server that has gone away must not hold up the end of a run.
 _SECONDS = 20.0
-#: Pixels. A larger picture takes seconds to decode, and says no more in a small tile.
-_MAX_PIXELS = 40_000_000
 #: More boxes than this make a tile hard to read; such images come after the others of their twelfth.
 _CROWD = 8
 _COLUMNS = ["item", "status", "detections", "max_score", "width", "height"]
@@ -142,10 +140,12 @@ def _choose(run_dir: Path) -> _Chosen:
 
 
 def _usable(table: Any) -> _Images:
+    from producer import sheet
+
     status = np.array(table["status"].to_pylist())
     counts = table["detections"].to_numpy()
     pixels = table["width"].fill_null(0).to_numpy().astype(np.int64) * table["height"].fill_null(0).to_numpy()
-    usable = (status == "ok") & (pixels <= _MAX_PIXELS)
+    usable = (status == "ok") & (pixels <= sheet.MAX_PIXELS)
     scores = table["max_score"].fill_null(0).to_numpy()
     # Readable tiles first, then the surest: 1 to _CROWD boxes beat a crowd.
     appeal = np.where(counts > _CROWD, scores - 1, scores)
@@ -192,7 +192,7 @@ def _tile(candidate: _Candidate, root: bytes, spec: Spec, rows: Any) -> Tile | N
     from producer import sheet
 
     data = glance(whole(root, candidate.path))
-    picture = None if data is None else sheet.load(data)
+    picture = None if data is None else sheet.load(data, spec.parsed_scale())
     if picture is None:
         return None
     boxes = [] if rows is None else rows.to_pylist()

@@ -214,6 +214,7 @@ def _options(launch: dict[str, Any], spec: Spec) -> str:
         "--weights": launch.get("weights"),
         "--imgsz": spec.imgsz and "{}x{}".format(*spec.imgsz),
         "--max-pixels": spec.max_pixels if spec.max_pixels != DEFAULT_MAX_PIXELS else None,
+        "--scale": spec.scale,
         "--image-timeout": f"{spec.image_timeout:g}" if spec.image_timeout != DEFAULT_IMAGE_TIMEOUT_S else None,
     }
     return " ".join(f"{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)

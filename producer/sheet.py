@@ -10,10 +10,17 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from common import pixels
+from common.pixels import deep
+from common.pixels.depth import to_bytes
+from common.scale import Scale
+
 #: Pixels of the sheet. A tile's picture is fitted into WIDTH x HEIGHT.
 WIDTH, HEIGHT = 400, 300
 MARGIN, GAP, CAPTION, HEADING, RADIUS = 32, 20, 30, 76, 8
 COLUMNS = 4
+#: Pixels. A larger picture takes seconds to decode, and says no more in a small tile.
+MAX_PIXELS = 40_000_000
 #: Boxes and corners are drawn this many times larger, then reduced, so that edges are smooth.
 _SMOOTH = 3
 #: Pixels of the sheet. A box's line, a tag's text, and the room beside it.
@@ -76,24 +83,49 @@ class Heading:
     corner: str
 
 
-def load(data: bytes) -> Picture | None:
-    """A file's content as an upright image, no larger than a tile needs; None if it is broken."""
+def load(data: bytes, scale: Scale | None = None) -> Picture | None:
+    """A file's content as an upright image, no larger than a tile needs; None if it is broken.
+
+    `scale` maps deep images as it does for the workers.
+    """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as file:
-            size = file.size
-            orientation = file.getexif().get(0x0112, 1)
-            # JPEG alone: decodes at a half, quarter or eighth of the size, which is several times faster.
-            file.draft("RGB", (WIDTH, HEIGHT))
-            image = _rgb(file)
+        with warnings.catch_warnings(action="ignore"):
+            size, orientation, image = _as_workers_do(data, scale) or _by_pillow(data)
             image.thumbnail((max(WIDTH, HEIGHT), max(WIDTH, HEIGHT)), Image.Resampling.LANCZOS, reducing_gap=2.0)
             image.getexif()[0x0112] = orientation
             image = ImageOps.exif_transpose(image)
     except Exception:  # Pillow's formats raise whatever their parsing runs into; a preview stops no run.
         return None
     upright = (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
-    scale = min(WIDTH / upright[0], HEIGHT / upright[1])
-    fitted = (max(1, round(upright[0] * scale)), max(1, round(upright[1] * scale)))
+    ratio = min(WIDTH / upright[0], HEIGHT / upright[1])
+    fitted = (max(1, round(upright[0] * ratio)), max(1, round(upright[1] * ratio)))
     return Picture(image.resize(fitted, Image.Resampling.LANCZOS), upright)
+
+
+def _as_workers_do(data: bytes, scale: Scale | None) -> tuple[tuple[int, int], int, Image.Image] | None:
+    """Size, orientation and pixels of what Pillow does not read right, or at 8 bits only; None for all else."""
+    if (own := pixels.open_picture(data)) is not None:
+        width, height = own.size
+        if max(own.memory_pixels, width * height) > MAX_PIXELS:
+            raise ValueError("too large for a preview")
+        return own.size, own.orientation or 1, Image.fromarray(own.rgb(scale)).convert("RGB")
+    if scale is None:
+        return None
+    samples = deep.read(data)
+    if samples is None:
+        return None
+    with Image.open(io.BytesIO(data)) as file:
+        size, orientation = file.size, file.getexif().get(0x0112, 1)
+    array, top = samples
+    return size, orientation, Image.fromarray(to_bytes(array, top, scale)).convert("RGB")
+
+
+def _by_pillow(data: bytes) -> tuple[tuple[int, int], int, Image.Image]:
+    with Image.open(io.BytesIO(data)) as file:
+        size, orientation = file.size, file.getexif().get(0x0112, 1)
+        # JPEG alone: decodes at a half, quarter or eighth of the size, which is several times faster.
+        file.draft("RGB", (WIDTH, HEIGHT))
+        return size, orientation, _rgb(file)
 
 
 def draw(heading: Heading, tiles: list[Tile]) -> Image.Image:

@@ -18,6 +18,7 @@ from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.limits import DEFAULT_PRIORITY
+from common.scale import Scale
 from common.spec import Spec
 from producer import rundir as rundirs
 from producer.aggregator import Outcome, Outputs
@@ -58,6 +59,8 @@ def submit(request: Request, talk: Talk) -> Outcome:
     """Raises ManyeyesError, RunInterrupted."""
     begun = time.monotonic()
     MaxFailures.parse(request.max_failures)
+    if request.choices.scale is not None:
+        Scale.parse(request.choices.scale)
     if request.outputs.truth is not None:
         check_truth(Path(request.outputs.truth))
     dataset = open_dataset(request.datasets)

@@ -52,6 +52,8 @@ class TablesSummary:
     pending: int
     detections: int
     errors: dict[str, int]
+    #: Images of more than 8 bits a channel, which were mapped to 8.
+    deep: int
     digest: str
     #: All detections, down to the floor.
     stored: int
@@ -66,6 +68,7 @@ def write_tables(rows: Iterable[ItemRow], spec: Spec, folder: Path) -> TablesSum
     from producer.digest import TableDigest
 
     digest, statuses, errors, shown, stored = TableDigest(), Counter[str](), Counter[str](), 0, 0
+    deep = 0
     with _writers(folder) as write:
         for block in _blocks(rows):
             images, detections, timings = columns.build(block, spec)
@@ -76,6 +79,7 @@ def write_tables(rows: Iterable[ItemRow], spec: Spec, folder: Path) -> TablesSum
             shown += int(images["detections"].to_numpy().sum())
             statuses.update(images["status"].to_pylist())
             errors.update(images["error_code"].drop_null().to_pylist())
+            deep += sum(row.record is not None and row.record.deep for row in block)
     return TablesSummary(
         items=statuses.total(),
         ok=statuses["ok"],
@@ -83,6 +87,7 @@ def write_tables(rows: Iterable[ItemRow], spec: Spec, folder: Path) -> TablesSum
         pending=statuses["pending"],
         detections=shown,
         errors=dict(sorted(errors.items())),
+        deep=deep,
         digest=digest.hexdigest(),
         stored=stored,
     )

@@ -173,6 +173,7 @@ def summary_table(outcome: Outcome) -> RenderableType:
         ("run", f"{outcome.run_id}, {outcome.state}"),
         ("images", _images(outcome)),
         *([("failed", _failed(outcome))] if outcome.failed else []),
+        *([("deep", _deep(outcome))] if outcome.deep else []),
         ("detections", f"{outcome.detections:,}" + ": no image gave one, even at the floor" * outcome.empty),
         ("speed", _speed(outcome, figures)),
         *([("time", _stages(figures))] if figures["other_share"] is not None else []),
@@ -190,6 +191,16 @@ def _images(outcome: Outcome) -> str:
 
 def _failed(outcome: Outcome) -> str:
     return ", ".join(f"{count:,} {code}" for code, count in sorted(outcome.errors.items(), key=lambda e: (-e[1], e[0])))
+
+
+def _deep(outcome: Outcome) -> str:
+    some = f"{outcome.deep:,} image{'s' * (outcome.deep != 1)} of more than 8 bits a channel"
+    if outcome.scale is not None:
+        return f"{some}: mapped to 0..255 by --scale {outcome.scale}"
+    return (
+        f"{some}: the whole range of their type was mapped to 0..255; if they look dark, use --scale MIN:MAX "
+        "or --scale 2%:98%"
+    )
 
 
 def _speed(outcome: Outcome, figures: dict[str, Any]) -> str:

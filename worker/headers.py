@@ -6,9 +6,7 @@ Nothing is decoded. Formats are known by their content, whatever the file is cal
 from __future__ import annotations
 
 import io
-import operator
 import re
-import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +19,12 @@ from PIL import (
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 from PIL.ImageFile import ImageFile
+
+from common import pixels
+from common.pixels.codestreams import jpeg2000_stream
 
 #: EXIF's code of an image that is turned by a quarter: width and height change places.
 _QUARTER_TURNS = (5, 6, 7, 8)
@@ -39,8 +38,6 @@ _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
     "PNG": PngImagePlugin.PngImageFile,
-    "PNM": PpmImagePlugin.PpmImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
 
@@ -53,7 +50,7 @@ _TAKEN = (
     ("BMP", re.compile(rb"BM")),
     ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
     ("AVIF", re.compile(rb"\0\0..ftyp(?:.{4}){0,16}?avi[fs]", re.DOTALL)),
-    ("PNM", re.compile(rb"P[1-6][\s#]")),
+    ("PNM", re.compile(rb"P[1-6][\s#]|P7\s*\n|P[Ff]\s")),
 )
 _FOREIGN = (
     ("HEIC", re.compile(rb"\0\0..ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
@@ -76,27 +73,8 @@ class Header:
     height: int
     #: EXIF's 1 to 8; None where the file says nothing, or nothing valid.
     exif_orientation: int | None
-    #: 16 bits a channel.
+    #: Whether 8 bits cannot hold a channel's values.
     deep: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TiffLayout:
-    """What a TIFF's tags say of its samples."""
-
-    bands: int
-    bits: int
-    unsigned: bool
-    #: Bytes. Where its pixels end in the file.
-    end: int
-
-    @property
-    def ordinary(self) -> bool:
-        """Whether a whole file of this layout can be decoded."""
-        return self.bands <= 4 and self.bits in (1, 2, 4, 8, 16) and self.unsigned
-
-    def __str__(self) -> str:
-        return f"{self.bands} bands of {self.bits} bits{'' if self.unsigned else ', signed or floating'}"
 
 
 def sniff(data: bytes) -> str | None:
@@ -120,18 +98,27 @@ def read_header(data: bytes) -> Header | None:
     if kind is None:
         return None
     try:
+        if own := pixels.open_picture(data):
+            return header_of(kind, own)
         picture = open_picture(kind, data)
-        # A TIFF's tags are of any type: a fraction, bytes.
-        width, height = (operator.index(side) for side in picture.size)
-        deep = _is_deep(kind, picture, data)
+        width, height = picture.size
+        deep = bits_of(kind, data) > 8 or picture.mode.startswith("I")
     except MemoryError:
         raise
     except Exception:  # Pillow's parsers raise OSError, SyntaxError, ValueError, TypeError, struct.error, ...
         return None
     orientation = _orientation(kind, picture, data)
-    if orientation in _QUARTER_TURNS and kind != "TIFF":  # Pillow gives a TIFF's size as it is seen
+    if orientation in _QUARTER_TURNS:
         width, height = height, width
     return Header(kind, width, height, orientation, deep)
+
+
+def header_of(kind: str, picture: pixels.Picture) -> Header:
+    """Of a picture that common.pixels decodes."""
+    width, height = picture.size
+    if picture.orientation in _QUARTER_TURNS:
+        width, height = height, width
+    return Header(kind, width, height, picture.orientation, picture.deep)
 
 
 def is_cut(kind: str, data: bytes) -> bool:
@@ -147,8 +134,6 @@ def is_cut(kind: str, data: bytes) -> bool:
             return int.from_bytes(data[4:8], "little") + 8 > len(data)
         case "AVIF":
             return _boxes_end(data) > len(data)
-        case "TIFF":
-            return _directory_end(data) > len(data)
     return False
 
 
@@ -161,27 +146,6 @@ def overruns(kind: str, data: bytes) -> bool:
         name = data[at + 4 : at + 8]
         at += 12 + int.from_bytes(data[at : at + 4])
     return at > len(data)
-
-
-def read_tiff_layout(data: bytes) -> TiffLayout | None:
-    """None where its tags cannot be read, or there are none of a picture."""
-    try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
-        file = io.BytesIO(data)
-        file.seek(tags.next)
-        tags.load(file)
-        starts = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags[TiffImagePlugin.TILEOFFSETS]
-        sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags[TiffImagePlugin.TILEBYTECOUNTS]
-        return TiffLayout(
-            bands=operator.index(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)),
-            bits=operator.index(max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))),
-            unsigned=max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))) == 1,
-            end=operator.index(max(start + size for start, size in zip(starts, sizes, strict=False))),
-        )
-    except MemoryError:
-        raise
-    except Exception:  # the same parsers as above
-        return None
 
 
 def _scan_start(data: bytes) -> int:
@@ -202,18 +166,6 @@ def _scan_start(data: bytes) -> int:
     return len(data)
 
 
-def _directory_end(data: bytes) -> int:
-    """Where the first directory of a TIFF (not a BigTIFF) says that it ends."""
-    order = "<" if data.startswith(b"I") else ">"
-    if 43 in data[2:4] or len(data) < 8:
-        return 8
-    at: int = struct.unpack_from(order + "I", data, 4)[0]
-    if at + 2 > len(data):
-        return at + 2
-    entries: int = struct.unpack_from(order + "H", data, at)[0]
-    return at + 2 + 12 * entries
-
-
 def _boxes_end(data: bytes) -> int:
     """Where the last top-level box of an ISO media file says that it ends."""
     at = 0
@@ -229,16 +181,13 @@ def _boxes_end(data: bytes) -> int:
 
 def _orientation(kind: str, picture: ImageFile, data: bytes) -> int | None:
     try:
-        if isinstance(picture, TiffImagePlugin.TiffImageFile):
-            value = picture.tag_v2.get(_EXIF_ORIENTATION)
-        else:
-            raw = picture.info.get("exif") or (_late_exif(data) if kind == "PNG" else b"")
-            if not raw:
-                return None
-            # Not picture.getexif(), which would take XMP's word where EXIF has none.
-            exif = Image.Exif()
-            exif.load(raw)
-            value = exif.get(_EXIF_ORIENTATION)
+        raw = picture.info.get("exif") or (_late_exif(data) if kind == "PNG" else b"")
+        if not raw:
+            return None
+        # Not picture.getexif(), which would take XMP's word where EXIF has none.
+        exif = Image.Exif()
+        exif.load(raw)
+        value = exif.get(_EXIF_ORIENTATION)
     except Exception:  # a broken EXIF block does not spoil the picture
         return None
     return value if isinstance(value, int) and 1 <= value <= 8 else None
@@ -255,9 +204,16 @@ def _late_exif(data: bytes) -> bytes:
     return data[at + 4 : end]
 
 
-def _is_deep(kind: str, picture: ImageFile, data: bytes) -> bool:
+def bits_of(kind: str, data: bytes) -> int:
+    """Bits a channel, as the file says it; 8 where the format has no others."""
     if kind == "PNG":
-        return data[24] == 16
-    if isinstance(picture, TiffImagePlugin.TiffImageFile):
-        return 16 in picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ())
-    return picture.mode.startswith("I")
+        return data[24]
+    if kind == "JPEG 2000":
+        stream = jpeg2000_stream(data)
+        return 8 if stream is None else stream.bits
+    if kind == "AVIF":
+        # The third byte of its codec's box: bit 6 is for more than 8 bits, bit 5 for 12 of them (AV1 ISOBMFF, 2.3).
+        at = data.find(b"av1C")
+        flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
+        return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+    return 8

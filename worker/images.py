@@ -13,10 +13,24 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
+from common import pixels
 from common.errors import ItemCode, ItemError
+from common.pixels.codestreams import jpeg2000_stream, jpeg_stream
+from common.pixels.depth import to_bytes
+from common.scale import Scale
 from worker.apng import Frame, Place, first_frame
 from worker.detectors.base import Image
-from worker.headers import Header, foreign_kind, is_cut, open_picture, overruns, read_header, read_tiff_layout, sniff
+from worker.headers import (
+    Header,
+    bits_of,
+    foreign_kind,
+    header_of,
+    is_cut,
+    open_picture,
+    overruns,
+    read_header,
+    sniff,
+)
 
 __all__ = ["Header", "Image", "decode", "is_no_memory", "read_header"]
 
@@ -42,14 +56,17 @@ OPENCV_MAX_PIXELS = 1 << 30
 _SHORTEST_HEADER = 32
 
 
-def decode(data: bytes, max_pixels: int) -> tuple[Image, Header]:
+def decode(data: bytes, max_pixels: int, scale: Scale | None = None) -> tuple[Image, Header]:
     """(height, width, 3) uint8 BGR with the EXIF rotation applied, and the header that agrees with it.
 
-    Deep images are divided by 256, alpha is dropped, an animation gives its first frame. Raises ItemError: empty,
-    not_an_image, truncated, corrupt, too_large (by the header, before decoding), unsupported, out_of_memory.
+    Of deep images, the whole range of their type or the scale's becomes 0 to 255. Alpha is dropped, an animation gives
+    its first frame. Raises ItemError: empty, not_an_image, truncated, corrupt, too_large (by the header, before
+    decoding), unsupported, out_of_memory.
     """
     _quiet()
     try:
+        if own := pixels.open_picture(data):
+            return _decode_own(own, data, max_pixels, scale)
         header = read_header(data)
         if header is None:
             raise _unreadable(data)
@@ -59,7 +76,7 @@ def decode(data: bytes, max_pixels: int) -> tuple[Image, Header]:
         if overruns(header.kind, data):
             # OpenCV would ask for as much memory as a PNG's chunk claims to need, up to 4 GiB, before it looks.
             raise _corrupt(header.kind)
-        image = _upright(_pixels(data, header), header)
+        image = _upright(_pixels(data, header, scale), header)
     except MemoryError:
         text = "no memory to decode the image; run fewer processes on this worker, or lower --max-pixels"
         raise ItemError(ItemCode.OUT_OF_MEMORY, text) from None
@@ -67,6 +84,20 @@ def decode(data: bytes, max_pixels: int) -> tuple[Image, Header]:
     if (width, height) != (header.width, header.height):
         header = replace(header, width=width, height=height)
     return image, header
+
+
+def _decode_own(picture: pixels.Picture, data: bytes, max_pixels: int, scale: Scale | None) -> tuple[Image, Header]:
+    """What OpenCV does not decode right: TIFF, PNM, some BMP."""
+    header = header_of(sniff(data) or "", picture)
+    _check_size(header, max_pixels)
+    if picture.memory_pixels > max_pixels:
+        text = f"its tiles take {picture.memory_pixels} pixels, over the limit of {max_pixels}; raise --max-pixels"
+        raise ItemError(ItemCode.TOO_LARGE, text)
+    rgb = picture.rgb(scale)
+    if header.deep and scale is None:
+        _warn_deep()
+    image = cv2.cvtColor(rgb, cv2.COLOR_GRAY2BGR if rgb.ndim == 2 else cv2.COLOR_RGB2BGR)
+    return _upright(cast(Image, image), header), header
 
 
 def is_no_memory(error: Exception) -> bool:
@@ -84,7 +115,7 @@ def _quiet() -> None:
 
 @functools.cache
 def _warn_deep() -> None:
-    log.warning("images of 16 bits a channel are divided by 256 to 8 bits (said once a process)")
+    log.warning("images of more than 8 bits a channel: their whole range is mapped to 0..255 (said once a process)")
 
 
 def _check_size(header: Header, max_pixels: int) -> None:
@@ -96,11 +127,11 @@ def _check_size(header: Header, max_pixels: int) -> None:
         raise ItemError(ItemCode.TOO_LARGE, text)
 
 
-def _pixels(data: bytes, header: Header) -> Image:
-    """As stored, except a TIFF, which OpenCV always turns. Raises ItemError and MemoryError."""
+def _pixels(data: bytes, header: Header, scale: Scale | None) -> Image:
+    """As stored, before its orientation. Raises ItemError and MemoryError."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    if header.deep and header.kind == "TIFF":
-        flags |= cv2.IMREAD_ANYDEPTH  # without it libtiff rounds by 257 where the other formats divide by 256
+    if header.deep and scale:
+        flags |= cv2.IMREAD_ANYDEPTH
     frame = first_frame(data) if header.kind == "PNG" else Frame(data)
     if frame is None:
         raise _corrupt(header.kind)
@@ -112,10 +143,10 @@ def _pixels(data: bytes, header: Header) -> Image:
         decoded = None
     if decoded is None:
         raise _undecodable(frame.data, header)
-    if header.deep:
+    if header.deep and scale is None:
         _warn_deep()
     if decoded.dtype == np.uint16:
-        decoded = np.right_shift(decoded, 8, dtype=np.uint16).astype(np.uint8)
+        decoded = to_bytes(decoded, (1 << bits_of(header.kind, data)) - 1, scale)
     if decoded.dtype != np.uint8:
         raise _unsupported(header.kind)
     return _placed(cast(Image, decoded), frame.place)
@@ -132,8 +163,6 @@ def _placed(image: Image, place: Place | None) -> Image:
 
 def _upright(image: Image, header: Header) -> Image:
     """Turned as EXIF's orientation says, by ourselves: OpenCV would pass over an AVIF's, and Pillow read it anyway."""
-    if header.kind == "TIFF":
-        return image
     return cast(Image, _TURNS[header.exif_orientation or 1](image))
 
 
@@ -149,15 +178,15 @@ def _unreadable(data: bytes) -> ItemError:
         return ItemError(ItemCode.NOT_AN_IMAGE, "the content is no image format that is known; remove the file")
     if is_cut(kind, data) or len(data) < _SHORTEST_HEADER:
         return _truncated(data)
-    if kind == "TIFF":
-        return _bad_tiff(data)
+    if words := _unusual(data, kind):
+        return _unsupported(words)
     return ItemError(ItemCode.CORRUPT, f"the {kind} header is broken; copy or download the file again")
 
 
 def _undecodable(data: bytes, header: Header) -> ItemError:
     """Why OpenCV gave nothing, found out with Pillow's decoder. Raises MemoryError."""
-    if header.kind == "TIFF":
-        return _bad_tiff(data)
+    if words := _unusual(data, header.kind):
+        return _unsupported(words)
     try:
         open_picture(header.kind, data).load()
     except MemoryError:
@@ -171,14 +200,16 @@ def _undecodable(data: bytes, header: Header) -> ItemError:
     return _unsupported(header.kind)
 
 
-def _bad_tiff(data: bytes) -> ItemError:
-    """By its tags, since libtiff would print every one that it does not know."""
-    layout = read_tiff_layout(data)
-    if layout is not None and not layout.ordinary:
-        return _unsupported(f"TIFF of {layout}")
-    if layout is not None and layout.end > len(data):
-        return _truncated(data)
-    return ItemError(ItemCode.CORRUPT, "the TIFF is broken; copy or download the file again")
+def _unusual(data: bytes, kind: str) -> str | None:
+    """What is whole and that no decoder here takes, in words."""
+    stream = jpeg_stream(data) if kind == "JPEG" else jpeg2000_stream(data) if kind == "JPEG 2000" else None
+    if stream is None:
+        return None
+    if kind == "JPEG" and (stream.bits != 8 or stream.lossless):
+        return f"{'lossless ' * stream.lossless}JPEG of {stream.bits} bits"
+    if kind == "JPEG 2000" and (stream.signed or stream.bits > 16):
+        return f"JPEG 2000 of {stream.bits} bits{', signed' * stream.signed}"
+    return None
 
 
 def _corrupt(kind: str) -> ItemError:

@@ -13,6 +13,7 @@ import numpy as np
 from common.errors import ItemCode, ItemError
 from common.limits import MAX_ERROR_CHARS
 from common.messages import DETECTION_DTYPE, DetectionArray, ItemRecord, ItemTiming, ShardResult
+from common.scale import Scale
 from worker import images
 from worker.detectors.base import Detections, DetectOptions, Detector
 
@@ -32,6 +33,8 @@ class Job:
     options: DetectOptions
     max_pixels: int
     fetch: Fetch
+    #: Of deep images, the values that become 0 and 255; None: the whole range of their type.
+    scale: Scale | None = None
 
 
 def look_at(
@@ -63,7 +66,7 @@ def look_at_one(path: bytes, job: Job) -> tuple[ItemRecord, Detections | None]:
         data = job.fetch(path)
         size, sha = len(data), hashlib.sha256(data).hexdigest()
         clock.append(time.perf_counter())
-        image, header = _decode(data, job.max_pixels)
+        image, header = _decode(data, job)
         clock.append(time.perf_counter())
         detections = _detect(image, job, clock)
     except ItemError as error:
@@ -79,15 +82,16 @@ def look_at_one(path: bytes, job: Job) -> tuple[ItemRecord, Detections | None]:
             height=image.shape[0],
             exif_orientation=header.exif_orientation,
             timing=_timing(started, clock),
+            deep=header.deep,
         ),
         detections,
     )
 
 
-def _decode(data: bytes, max_pixels: int) -> tuple[images.Image, images.Header]:
+def _decode(data: bytes, job: Job) -> tuple[images.Image, images.Header]:
     """What a parser raises that nobody foresaw is this image's failure, and not its shard's."""
     try:
-        return images.decode(data, max_pixels)
+        return images.decode(data, job.max_pixels, job.scale)
     except (MemoryError, ItemError):
         raise
     except Exception as error:

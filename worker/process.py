@@ -252,6 +252,7 @@ class PoolProcess:
             options=DetectOptions(iou=spec.iou, floor=spec.floor, imgsz=spec.imgsz),
             max_pixels=spec.max_pixels,
             fetch=fetch,
+            scale=spec.parsed_scale(),
         )
 
 

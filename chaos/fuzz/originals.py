@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import tifffile
 from PIL import Image
 
 from chaos.fuzz.mutate import mutate
@@ -66,8 +68,9 @@ class Breeder:
 
 
 def made() -> tuple[Original, ...]:
-    """Some fifty pictures of 48 x 40, at most some kB each, in every format that is taken and two that are not."""
-    return tuple(Original(f"made {name}", data) for name, data in (*_by_pillow(), *_by_opencv()))
+    """Some hundred pictures of 48 x 40, at most some kB each, in every format that is taken and two that are not."""
+    ways = (*_by_pillow(), *_by_opencv(), *_tiffs(), *_pnms(), *_bit_fields())
+    return tuple(Original(f"made {name}", data) for name, data in ways)
 
 
 def real(folder: Path) -> tuple[Original, ...]:
@@ -153,6 +156,58 @@ def _by_opencv() -> Iterator[tuple[str, bytes]]:
         (".ras", pixels),
     ):
         yield f"{ending} {image.dtype} {image.ndim}", cv2.imencode(ending, image)[1].tobytes()
+
+
+def _tiffs() -> Iterator[tuple[str, bytes]]:
+    """Layouts that Pillow and OpenCV do not write."""
+    rgb, grey = _pixels(), np.ascontiguousarray(_pixels()[..., 0])
+    planes, deep = np.ascontiguousarray(np.moveaxis(rgb, -1, 0)), rgb.astype(np.uint16) * 257
+    inks = np.dstack([rgb, grey])
+    ways: tuple[tuple[npt.NDArray[Any], dict[str, Any]], ...] = (
+        *((rgb, {"compression": name}) for name in ("lzw", "zlib", "packbits", "zstd", "lzma", "lerc")),
+        *((rgb, {"compression": name, "tile": (16, 32)}) for name in ("jpeg", "webp", "jpeg2000", "lerc", "zlib")),
+        *((deep, {"compression": name, "predictor": True}) for name in ("lzw", "zlib")),
+        (deep, {"byteorder": ">", "tile": (16, 16)}),
+        (rgb, {"compression": "lerc", "compressionargs": {"compression": "deflate"}}),
+        *((planes, {"planarconfig": "separate", "compression": name}) for name in (None, "lzw", "jpeg")),
+        (planes, {"planarconfig": "separate", "photometric": "minisblack"}),
+        (inks, {"photometric": "separated", "compression": "jpeg"}),
+        (inks, {"extrasamples": ["unassalpha"], "bigtiff": True}),
+        (grey, {"photometric": "miniswhite", "rowsperstrip": 3}),
+        (grey >> 4, {"photometric": "minisblack", "bitspersample": 4}),
+        (deep[..., 0] >> 4, {"photometric": "minisblack", "bitspersample": 12}),
+        (grey, {"photometric": "palette", "colormap": np.arange(768, dtype=np.uint16).reshape(3, 256) * 85}),
+        (grey > 60, {"photometric": "minisblack", "compression": "zlib"}),
+        (np.dstack([grey] * 13), {"photometric": "minisblack", "planarconfig": "contig"}),
+    )
+    for pixels, options in ways:
+        file = io.BytesIO()
+        tifffile.imwrite(file, pixels, metadata=None, **{"photometric": "rgb", **options})
+        named = (str(value) if isinstance(value, str) else name for name, value in options.items())
+        yield " ".join(("TIFF", str(pixels.dtype), *named)), file.getvalue()
+
+
+def _pnms() -> Iterator[tuple[str, bytes]]:
+    rgb, grey = _pixels(), _pixels()[..., 0]
+    text = b" ".join(b"%d" % value for value in grey.ravel())
+    pam = b"P7\nWIDTH 48\nHEIGHT 40\nDEPTH %d\nMAXVAL 255\nTUPLTYPE %s\nENDHDR\n"
+    yield "P1", b"P1\n48 40\n" + b" ".join(b"%d" % (value & 1) for value in grey.ravel())
+    yield "P2", b"P2 # plain\n48 40\n255\n" + text
+    yield "P3", b"P3\n48 13\n255\n" + text
+    yield "P5 of 12 bits", b"P5\n48 40\n4095\n" + (grey.astype(np.uint16) * 16).astype(">u2").tobytes()
+    yield "P7 RGB", pam % (3, b"RGB") + rgb.tobytes()
+    yield "P7 RGB_ALPHA", pam % (4, b"RGB_ALPHA") + np.dstack([rgb, grey]).tobytes()
+    yield "PF", b"PF\n48 40\n-1.0\n" + rgb.astype("<f4").tobytes()
+
+
+def _bit_fields() -> Iterator[tuple[str, bytes]]:
+    rows = _pixels().astype("<u2")[..., 0]
+    for name, masks in (("565", (0xF800, 0x7E0, 0x1F)), ("444", (0xF00, 0xF0, 0xF))):
+        head = struct.pack("<IiiHHIIiiII3I", 40, 48, 40, 1, 16, 3, 0, 0, 0, 0, 0, *masks)
+        yield (
+            f"BMP {name}",
+            b"BM" + struct.pack("<IHHI", 14 + len(head) + rows.nbytes, 0, 0, 66) + head + rows.tobytes(),
+        )
 
 
 def _pixels() -> npt.NDArray[np.uint8]:

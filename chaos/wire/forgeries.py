@@ -78,7 +78,7 @@ def run(dice: Random, prey: Prey) -> tuple[tuple[Any, ...], ...]:
         case 3:
             text = replace(spec, imgsz=(100_000, 100_000)).to_text()
         case 4:
-            text = replace(spec, floor=float("nan"), image_timeout=-1.0, max_pixels=0).to_text()
+            text = replace(spec, floor=float("nan"), image_timeout=-1.0, max_pixels=0, scale="9:1").to_text()
         case 5:
             text = dice.choice(("", "[]", "{}", "[" * 5000, text.replace("0", '"0"'), text[:-9]))
         case 6:

@@ -8,11 +8,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from common.errors import ItemCode
+from producer import sheet
 from tests.acceptance.commands import BIN, environment, marked, only_run, producer
 from tests.unit import pictures
 
@@ -248,3 +250,40 @@ def test_all_hard_images_in_one_run(tmp_path: Path) -> None:
     assert said.code == 3, said.err
     assert said.json["items"] == len(files) == said.json["ok"] + said.json["failed"]
     assert said.json["ok"] > 50 and said.json["failed"] > 50 and "crashed" not in said.json["errors"]
+
+
+def test_a_scale_maps_deep_images_and_the_run_says_so(tmp_path: Path) -> None:
+    """Also when it goes on, when its outputs are made again, and in the receipt."""
+    folder = tmp_path / "thermal"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(pictures.deep_png(pictures.deep_scene() // 16))
+    (folder / "b.tif").write_bytes(pictures.tiff(pictures.deep_scene()))
+    (folder / "c.jpg").write_bytes(pictures.jpeg())
+    (folder / "d.tif").write_bytes(pictures.tiff(pictures.deep_scene().astype("f4")))
+    said = producer("submit", "thermal", "--detector", "cascade", cwd=tmp_path)
+    assert said.code == 3, said.err
+    assert "2 images of more than 8 bits a channel" in said.out and "--scale 2%:98%" in said.out
+    shutil.rmtree(tmp_path / "runs")
+
+    said = producer("submit", "thermal", "--detector", "cascade", "--scale", "2%:98%", "--json", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert (said.json["deep"], said.json["scale"]) == (3, "2%:98%")
+    run = only_run(tmp_path)
+    data = json.loads((run / "run.json").read_text())
+    assert data["spec"]["scale"] == "2%:98%" and data["counts"]["deep"] == 3
+    with Image.open(run / "preview.jpg") as preview:
+        bright = np.asarray(preview.convert("L"))[sheet.MARGIN + sheet.HEADING :, sheet.MARGIN :][
+            : sheet.HEIGHT, : sheet.WIDTH
+        ]
+    assert bright.max() > 240 and np.median(bright) > 100
+    (run / "images.parquet").unlink()
+    again = producer("resume", "--json", cwd=tmp_path)
+    assert (again.json["deep"], again.json["digest"]) == (3, said.json["digest"]), again.err
+    assert producer("verify", cwd=tmp_path).code == 0
+
+
+def test_a_scale_that_is_none_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(pictures.png())
+    said = producer("submit", "a.png", "--scale", "4000:0", cwd=tmp_path)
+    assert said.code == 2 and "--scale 4000:0" in said.error and "--scale 0:4000" in said.error
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())

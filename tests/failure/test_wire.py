@@ -266,6 +266,7 @@ def test_what_redis_holds_of_a_run_is_not_believed_either(besieged: Besieged, sp
         replace(spec, floor=float("nan")).to_text(),
         replace(spec, image_timeout=float("inf")).to_text(),
         replace(spec, max_pixels=10**30).to_text(),
+        replace(spec, scale="9:1").to_text(),
         replace(spec, root="a\0b").to_text(),
         replace(spec, root="\ud800").to_text(),
         replace(spec, queue="another-00000000").to_text(),

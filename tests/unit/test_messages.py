@@ -19,6 +19,8 @@ from common.messages import (
     pack_items,
     unpack_items,
 )
+from common.spec import Spec
+from tests.unit.tabled import spec
 
 
 def a_result() -> ShardResult:
@@ -32,7 +34,7 @@ def a_result() -> ShardResult:
         worker="w@host",
         process=77,
         records=(
-            ItemRecord(100, "ab" * 32, 640, 480, 6, timing=timing),
+            ItemRecord(100, "ab" * 32, 640, 480, 6, timing=timing, deep=True),
             ItemRecord(bytes=0, error_code=ItemCode.EMPTY, error="0 bytes"),
         ),
         detections=detections,
@@ -48,6 +50,13 @@ def test_a_result_is_read_back_as_it_was_written() -> None:
     assert after.detections.tobytes() == before.detections.tobytes()
     assert (after.shard, after.attempt, after.worker, after.process) == (before.shard, 3, "w@host", 77)
     assert (after.cpu_s, after.busy_s) == (0.25, 0.5)
+
+
+def test_a_result_from_the_journal_of_protocol_2_is_read() -> None:
+    """Which had no word for deep images."""
+    old = ShardResult.decode(with_head({"records": [row[:-1] for row in record()]}))
+    assert old.records == ShardResult.decode(with_head({"records": record()})).records
+    assert not old.records[0].deep
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 40, -1])
@@ -113,11 +122,12 @@ def with_head(change: dict[str, object]) -> bytes:
 
 def record(**change: object) -> list[list[object]]:
     """Both records of the result, the first of them changed: name by place."""
-    names = ("bytes", "sha", "width", "height", "orientation", "code", "error", "started", "fetch_s")
-    first: list[object] = [100, "ab" * 32, 640, 480, 6, None, None, *[0.0] * 6]
+    names = ("bytes", "sha", "width", "height", "orientation", "code", "error", "started", "fetch_s", "deep")
+    places = {name: place for place, name in enumerate(names)} | {"deep": -1}
+    first: list[object] = [100, "ab" * 32, 640, 480, 6, None, None, *[0.0] * 6, False]
     for name, value in change.items():
-        first[names.index(name)] = value
-    return [first, [0, None, None, None, None, "empty", "0 bytes", *[0.0] * 6]]
+        first[places[name]] = value
+    return [first, [0, None, None, None, None, "empty", "0 bytes", *[0.0] * 6, False]]
 
 
 FORGED_HEADS: list[dict[str, object]] = [
@@ -130,6 +140,7 @@ FORGED_HEADS: list[dict[str, object]] = [
     *({"records": record(sha=value)} for value in (7, "x" * 65, "\ud800")),
     *({"records": record(error=text)} for text in ("\ud800", "x" * 9999, 7)),
     *({"records": record(started=value)} for value in (float("nan"), float("inf"), True, None)),
+    *({"records": record(deep=value)} for value in (None, 1, "true", [])),
 ]
 
 
@@ -159,3 +170,12 @@ def test_a_head_that_is_none_is_refused(head: bytes) -> None:
 def test_items_that_nobody_packed_are_refused(packed: bytes) -> None:
     with pytest.raises(ProtocolError):
         unpack_items(packed, ShardId(0, 0, 3))
+
+
+def test_a_field_that_came_later_changes_no_digest_of_a_run_without_it() -> None:
+    """`verify` compares the digest that run.json has with the one of its spec."""
+    assert "scale" not in spec().to_text()
+    assert spec(scale="0:4000").digest != spec().digest
+    assert Spec.from_text(spec(scale="0:4000").to_text()) == spec(scale="0:4000")
+    with pytest.raises(ProtocolError, match="scale"):
+        Spec.from_text(spec(scale="4000:0").to_text())

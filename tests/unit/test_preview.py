@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from common.errors import ItemCode
+from common.scale import Scale
 from producer import sheet
 from producer.preview import write_preview
 from producer.tables import ItemRow
@@ -141,6 +145,41 @@ def test_every_kind_of_pixel_can_be_shown(tmp_path: Path, kind: str, mode: str) 
     (wide if mode == "I;16" else grey.convert("RGB").convert(mode)).save(path, kind)
     picture = sheet.load(path.read_bytes())
     assert picture is not None and near(picture.image.getpixel((200, 150)), (128, 128, 128), 4)
+
+
+def dim(kind: str) -> bytes:
+    """A picture of 16 bits a channel whose values end at 4,000: black on top, white below."""
+    values = np.zeros((30, 40, 3), np.uint16)
+    values[15:] = 4000
+    match kind:
+        case "TIFF":
+            return pictures.tiff(values, orientation=1)
+        case "PPM":
+            return b"P6\n40 30\n65535\n" + values.astype(">u2").tobytes()
+        case "PNG":
+            return pictures.deep_png(values)
+    return bytes(imagecodecs.jpeg2k_encode(values, level=0, reversible=True))
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PPM", "PNG", "JPEG 2000"])
+def test_deep_images_are_shown_as_their_scale_maps_them(kind: str) -> None:
+    for scale, white in ((None, 15), (Scale(0, 4000), 255), (Scale(0, 8000), 127)):
+        picture = sheet.load(dim(kind), scale)
+        assert picture is not None
+        assert near(picture.image.getpixel((200, 280)), (white, white, white), 2), scale
+        assert near(picture.image.getpixel((200, 20)), (0, 0, 0), 2)
+
+
+def test_a_tiff_that_pillow_does_not_read_is_shown_upright() -> None:
+    stored = np.moveaxis(np.rot90(pictures.scene()), -1, 0)
+    file = io.BytesIO()
+    tag = (274, 3, 1, 6, True)
+    options = {"planarconfig": "separate", "compression": "zstd", "extratags": [tag], "metadata": None}
+    tifffile.imwrite(file, stored, photometric="rgb", **options)
+    picture = sheet.load(file.getvalue())
+    assert picture is not None and (picture.size, picture.image.size) == ((64, 48), (400, 300))
+    pixels = [picture.image.getpixel(point) for point in ((50, 50), (50, 250), (380, 20))]
+    assert [int(np.argmax(pixel)) for pixel in pixels] == [0, 1, 2], "red and green left, blue top right"
 
 
 @pytest.mark.parametrize("edges", [(640, 480, 640, 480), (900, 10, 950, 20), (10, 470, 20, 480), (0, 0, 0, 0)])

@@ -105,3 +105,13 @@ def test_the_table_says_how_it_went_and_where_everything_is(tmp_path: Path) -> N
     assert "fetch 0%" in text and "other " in text
     assert f"{tmp_path}/" in text and "detections.csv" in text and "journal.bin" not in text
     assert "progress" not in text and "lease" not in text, "what only producers read"
+
+
+def test_deep_images_are_told_with_what_helps(tmp_path: Path) -> None:
+    run(tmp_path, [ok(0, b"a.png")])
+    write_timings(tmp_path, RunFacts())
+    assert "8 bits" not in printed(outcome(tmp_path))
+    shown = printed(outcome(tmp_path, deep=3), 300)
+    assert "3 images of more than 8 bits a channel: the whole range" in shown and "--scale 2%:98%" in shown
+    shown = printed(outcome(tmp_path, deep=1, scale="0:4000"), 300)
+    assert "1 image of more than 8 bits a channel: mapped to 0..255 by --scale 0:4000" in shown
