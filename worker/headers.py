@@ -5,6 +5,7 @@ Nothing is decoded. Formats are known by their content, whatever the file is cal
 
 from __future__ import annotations
 
+import contextlib
 import io
 import operator
 import re
@@ -27,8 +28,10 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
+from worker.boxfile import BoxError, boxes, read_picture
+
 #: EXIF's code of an image that is turned by a quarter: width and height change places.
-_QUARTER_TURNS = (5, 6, 7, 8)
+QUARTER_TURNS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
 
 # Pillow's own classes instead of Image.open, which refuses by a limit of its own and asks formats that we don't take.
@@ -53,10 +56,10 @@ _TAKEN = (
     ("BMP", re.compile(rb"BM")),
     ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
     ("AVIF", re.compile(rb"\0\0..ftyp(?:.{4}){0,16}?avi[fs]", re.DOTALL)),
+    ("HEIC", re.compile(rb"\0\0..ftyp(?:.{4}){0,16}?(?:hei[cmsx]|hev[cmsx]|mif[123]|msf1)", re.DOTALL)),
     ("PNM", re.compile(rb"P[1-6][\s#]")),
 )
 _FOREIGN = (
-    ("HEIC", re.compile(rb"\0\0..ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
     ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
     ("Photoshop", re.compile(rb"8BPS")),
     ("icon", re.compile(rb"\0\0\x01\0")),
@@ -119,6 +122,8 @@ def read_header(data: bytes) -> Header | None:
     kind = sniff(data)
     if kind is None:
         return None
+    if kind == "HEIC":
+        return _heic_header(data)
     try:
         picture = open_picture(kind, data)
         # A TIFF's tags are of any type: a fraction, bytes.
@@ -129,9 +134,17 @@ def read_header(data: bytes) -> Header | None:
     except Exception:  # Pillow's parsers raise OSError, SyntaxError, ValueError, TypeError, struct.error, ...
         return None
     orientation = _orientation(kind, picture, data)
-    if orientation in _QUARTER_TURNS and kind != "TIFF":  # Pillow gives a TIFF's size as it is seen
+    if orientation in QUARTER_TURNS and kind != "TIFF":  # Pillow gives a TIFF's size as it is seen
         width, height = height, width
     return Header(kind, width, height, orientation, deep)
+
+
+def _heic_header(data: bytes) -> Header | None:
+    try:
+        picture = read_picture(data)
+        return Header("HEIC", *picture.seen, picture.bits > 8)
+    except BoxError:
+        return None
 
 
 def is_cut(kind: str, data: bytes) -> bool:
@@ -145,8 +158,8 @@ def is_cut(kind: str, data: bytes) -> bool:
             return data.rfind(b"IEND") < 0
         case "WebP":
             return int.from_bytes(data[4:8], "little") + 8 > len(data)
-        case "AVIF":
-            return _boxes_end(data) > len(data)
+        case "AVIF" | "HEIC":
+            return _media_end(data) > len(data)
         case "TIFF":
             return _directory_end(data) > len(data)
     return False
@@ -214,6 +227,14 @@ def _directory_end(data: bytes) -> int:
     return at + 2 + 12 * entries
 
 
+def _media_end(data: bytes) -> int:
+    """Where the last byte of any picture of an ISO media file should be: rubbish may follow, and looks like a box."""
+    if b"moov" not in (box.name for box in boxes(data)):  # which lists the frames of a sequence
+        with contextlib.suppress(BoxError):
+            return read_picture(data).end
+    return _boxes_end(data)
+
+
 def _boxes_end(data: bytes) -> int:
     """Where the last top-level box of an ISO media file says that it ends."""
     at = 0
@@ -258,6 +279,9 @@ def _late_exif(data: bytes) -> bytes:
 def _is_deep(kind: str, picture: ImageFile, data: bytes) -> bool:
     if kind == "PNG":
         return data[24] == 16
+    if kind == "AVIF":
+        with contextlib.suppress(BoxError):
+            return read_picture(data).bits > 8
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         return 16 in picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ())
     return picture.mode.startswith("I")

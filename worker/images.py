@@ -14,9 +14,20 @@ import numpy as np
 from cv2.typing import MatLike
 
 from common.errors import ItemCode, ItemError
+from worker import boxfile, endings, heif, jpeg
 from worker.apng import Frame, Place, first_frame
 from worker.detectors.base import Image
-from worker.headers import Header, foreign_kind, is_cut, open_picture, overruns, read_header, read_tiff_layout, sniff
+from worker.headers import (
+    QUARTER_TURNS,
+    Header,
+    foreign_kind,
+    is_cut,
+    open_picture,
+    overruns,
+    read_header,
+    read_tiff_layout,
+    sniff,
+)
 
 __all__ = ["Header", "Image", "decode", "is_no_memory", "read_header"]
 
@@ -50,16 +61,20 @@ def decode(data: bytes, max_pixels: int) -> tuple[Image, Header]:
     """
     _quiet()
     try:
+        if sniff(data) == "WebP":
+            data = endings.reframed(data)
         header = read_header(data)
         if header is None:
             raise _unreadable(data)
         _check_size(header, max_pixels)
-        if is_cut(header.kind, data):
+        whole = endings.completed(header.kind, data)
+        if whole is None:
             raise _truncated(data)
+        data = whole
         if overruns(header.kind, data):
             # OpenCV would ask for as much memory as a PNG's chunk claims to need, up to 4 GiB, before it looks.
             raise _corrupt(header.kind)
-        image = _upright(_pixels(data, header), header)
+        image = heif.decode(data, max_pixels) if header.kind == "HEIC" else _upright(_pixels(data, header), header)
     except MemoryError:
         text = "no memory to decode the image; run fewer processes on this worker, or lower --max-pixels"
         raise ItemError(ItemCode.OUT_OF_MEMORY, text) from None
@@ -99,8 +114,10 @@ def _check_size(header: Header, max_pixels: int) -> None:
 def _pixels(data: bytes, header: Header) -> Image:
     """As stored, except a TIFF, which OpenCV always turns. Raises ItemError and MemoryError."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    if header.deep and header.kind == "TIFF":
-        flags |= cv2.IMREAD_ANYDEPTH  # without it libtiff rounds by 257 where the other formats divide by 256
+    if header.deep and header.kind in ("TIFF", "AVIF"):
+        flags |= cv2.IMREAD_ANYDEPTH  # without it these two are rounded where the other formats are divided by 256
+    if header.kind == "JPEG" and (quick := jpeg.read(data, *_stored_size(header))) is not None:
+        return quick
     frame = first_frame(data) if header.kind == "PNG" else Frame(data)
     if frame is None:
         raise _corrupt(header.kind)
@@ -115,10 +132,17 @@ def _pixels(data: bytes, header: Header) -> Image:
     if header.deep:
         _warn_deep()
     if decoded.dtype == np.uint16:
-        decoded = np.right_shift(decoded, 8, dtype=np.uint16).astype(np.uint8)
+        bits = boxfile.read_picture(data).bits if header.kind == "AVIF" else 16
+        decoded = np.right_shift(decoded, bits - 8, dtype=np.uint16).astype(np.uint8)
     if decoded.dtype != np.uint8:
         raise _unsupported(header.kind)
     return _placed(cast(Image, decoded), frame.place)
+
+
+def _stored_size(header: Header) -> tuple[int, int]:
+    """Width and height before it is turned."""
+    turned = header.exif_orientation in QUARTER_TURNS
+    return (header.height, header.width) if turned else (header.width, header.height)
 
 
 def _placed(image: Image, place: Place | None) -> Image:
@@ -151,6 +175,8 @@ def _unreadable(data: bytes) -> ItemError:
         return _truncated(data)
     if kind == "TIFF":
         return _bad_tiff(data)
+    if kind == "HEIC":
+        return heif.unreadable(data)
     return ItemError(ItemCode.CORRUPT, f"the {kind} header is broken; copy or download the file again")
 
 

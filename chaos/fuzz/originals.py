@@ -67,7 +67,7 @@ class Breeder:
 
 def made() -> tuple[Original, ...]:
     """Some fifty pictures of 48 x 40, at most some kB each, in every format that is taken and two that are not."""
-    return tuple(Original(f"made {name}", data) for name, data in (*_by_pillow(), *_by_opencv()))
+    return tuple(Original(f"made {name}", data) for name, data in (*_by_pillow(), *_by_opencv(), *_by_x265()))
 
 
 def real(folder: Path) -> tuple[Original, ...]:
@@ -96,6 +96,7 @@ def _by_pillow() -> Iterator[tuple[str, bytes]]:
         ("JPEG", "RGB", {"exif": exif}),
         ("JPEG", "RGB", {"progressive": True}),
         ("JPEG", "RGB", {"subsampling": 2, "restart_marker_rows": 1}),
+        ("JPEG", "RGB", {"subsampling": 1, "quality": 95}),
         ("JPEG", "L", {}),
         ("JPEG", "CMYK", {}),
         ("PNG", "RGB", {"exif": exif}),
@@ -153,6 +154,29 @@ def _by_opencv() -> Iterator[tuple[str, bytes]]:
         (".ras", pixels),
     ):
         yield f"{ending} {image.dtype} {image.ndim}", cv2.imencode(ending, image)[1].tobytes()
+
+
+def _by_x265() -> Iterator[tuple[str, bytes]]:
+    import pillow_heif
+
+    exif = Image.Exif()
+    exif[0x0112] = 7
+    ways: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("RGB", {}),
+        ("RGB", {"tile_size": 16}),
+        ("RGB", {"chroma": 444, "exif": exif.tobytes()}),
+        ("RGBA", {"quality": -1}),
+        ("L", {}),
+        ("RGB;16", {}),
+    )
+    for mode, options in ways:
+        picture = Image.fromarray(_pixels()).convert(mode.removesuffix(";16"))
+        pixels = np.asarray(picture).astype(np.uint16) * 257 if mode.endswith("16") else np.asarray(picture)
+        coded, file = pillow_heif.from_bytes(mode, picture.size, pixels.tobytes()), io.BytesIO()
+        if "exif" in options:
+            coded.add_frombytes(mode, picture.size, pixels.tobytes())
+        coded.save(file, **options)
+        yield " ".join(("HEIC", mode, *options)), file.getvalue()
 
 
 def _pixels() -> npt.NDArray[np.uint8]:
