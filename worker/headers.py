@@ -31,7 +31,7 @@ from PIL.ImageFile import ImageFile
 from worker.boxfile import BoxError, boxes, read_picture
 
 #: EXIF's code of an image that is turned by a quarter: width and height change places.
-QUARTER_TURNS = (5, 6, 7, 8)
+_QUARTER_TURNS = (5, 6, 7, 8)
 _EXIF_ORIENTATION = 0x0112
 
 # Pillow's own classes instead of Image.open, which refuses by a limit of its own and asks formats that we don't take.
@@ -81,6 +81,12 @@ class Header:
     exif_orientation: int | None
     #: 16 bits a channel.
     deep: bool
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height in pixels before EXIF's rotation: not of a TIFF or HEIC, which their decoders turn."""
+        turned = self.exif_orientation in _QUARTER_TURNS
+        return (self.height, self.width) if turned else (self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ def read_header(data: bytes) -> Header | None:
     except Exception:  # Pillow's parsers raise OSError, SyntaxError, ValueError, TypeError, struct.error, ...
         return None
     orientation = _orientation(kind, picture, data)
-    if orientation in QUARTER_TURNS and kind != "TIFF":  # Pillow gives a TIFF's size as it is seen
+    if orientation in _QUARTER_TURNS and kind != "TIFF":  # Pillow gives a TIFF's size as it is seen
         width, height = height, width
     return Header(kind, width, height, orientation, deep)
 

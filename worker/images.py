@@ -18,7 +18,6 @@ from worker import boxfile, endings, heif, jpeg
 from worker.apng import Frame, Place, first_frame
 from worker.detectors.base import Image
 from worker.headers import (
-    QUARTER_TURNS,
     Header,
     foreign_kind,
     is_cut,
@@ -116,7 +115,7 @@ def _pixels(data: bytes, header: Header) -> Image:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     if header.deep and header.kind in ("TIFF", "AVIF"):
         flags |= cv2.IMREAD_ANYDEPTH  # without it these two are rounded where the other formats are divided by 256
-    if header.kind == "JPEG" and (quick := jpeg.read(data, *_stored_size(header))) is not None:
+    if header.kind == "JPEG" and (quick := jpeg.read(data, *header.stored_size)) is not None:
         return quick
     frame = first_frame(data) if header.kind == "PNG" else Frame(data)
     if frame is None:
@@ -137,12 +136,6 @@ def _pixels(data: bytes, header: Header) -> Image:
     if decoded.dtype != np.uint8:
         raise _unsupported(header.kind)
     return _placed(cast(Image, decoded), frame.place)
-
-
-def _stored_size(header: Header) -> tuple[int, int]:
-    """Width and height before it is turned."""
-    turned = header.exif_orientation in QUARTER_TURNS
-    return (header.height, header.width) if turned else (header.width, header.height)
 
 
 def _placed(image: Image, place: Place | None) -> Image:
