@@ -79,6 +79,8 @@ class Heading:
 def load(data: bytes) -> Picture | None:
     """A file's content as an upright image, no larger than a tile needs; None if it is broken."""
     try:
+        if data[4:8] == b"ftyp":
+            _know_heic()
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as file:
             size = file.size
             orientation = file.getexif().get(0x0112, 1)
@@ -94,6 +96,14 @@ def load(data: bytes) -> Picture | None:
     scale = min(WIDTH / upright[0], HEIGHT / upright[1])
     fitted = (max(1, round(upright[0] * scale)), max(1, round(upright[1] * scale)))
     return Picture(image.resize(fitted, Image.Resampling.LANCZOS), upright)
+
+
+@cache
+def _know_heic() -> None:
+    """Teaches Pillow to open HEIC, which comes turned already. Late: it takes some time to load."""
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener(decode_threads=0, thumbnails=False, depth_images=False, aux_images=False)
 
 
 def draw(heading: Heading, tiles: list[Tile]) -> Image.Image:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from worker import boxfile
 from worker.images import decode, read_header, sniff
 
 LIMIT = 10_000_000
+SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
 ALPHA = np.dstack([pictures.scene(), np.zeros((48, 64, 1), np.uint8)])
 
 
@@ -234,6 +237,17 @@ def test_the_same_bytes_every_time_and_no_thread_is_left():
     first, before = decode(data, LIMIT)[0], threading.active_count()
     assert all(np.array_equal(decode(data, LIMIT)[0], first) for _ in range(5))
     assert threading.active_count() == before
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data beside the checkout")
+@pytest.mark.parametrize("options", [{}, {"tile_size": 256}, {"chroma": 420}])
+def test_photographs_coded_and_decoded_are_the_photographs(options):
+    for path in sorted((SHARED / "data" / "coco-val100").rglob("*.jpg"))[:40:8]:
+        photograph = np.asarray(pictures.Image.open(path).convert("RGB"))
+        image, _ = decode(heic(photograph, **options), LIMIT)
+        error = np.mean((image.astype(float) - pictures.bgr(photograph)) ** 2)
+        assert 10 * np.log10(255**2 / error) > 33, path  # dB; 4:2:0 takes some
 
 
 def test_nothing_of_it_is_loaded_before_it_is_needed():
