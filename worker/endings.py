@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from worker import jpeg
 from worker.apng import first_frame
-from worker.headers import is_cut, open_picture
+from worker.headers import is_cut
 
 _IEND = b"\0\0\0\0IEND\xaeB`\x82"
 _EOC = b"\xff\xd9"
@@ -89,24 +89,14 @@ def _inflates(png: bytes) -> bool:
     return pixels.eof
 
 
-def _gif(data: bytes) -> bytes | None:
-    """The first picture, without what follows it."""
-    data = data.rstrip(b"\0")  # the end of its blocks, or what a failed copy was filled up with
-    end = _gif_picture_end(data)
-    if end is None:
-        return None
-    if end <= len(data):
-        return data[:end] + b";"
-    if end > len(data) + 1:
-        return None
-    whole = data + b"\0;"  # it stops between two blocks: the last one, or one in the middle
-    try:
-        open_picture("GIF", whole).load()
-    except MemoryError:
-        raise
-    except Exception:  # whatever Pillow's parsers raise
-        return None
-    return whole
+def _gif(data: bytes) -> bytes:
+    """The first picture, without what follows it; what is missing of that, the decoder finds."""
+    kept = data.rstrip(b"\0")  # the end of its blocks, or what a failed copy was filled up with
+    end = _gif_picture_end(kept)
+    if end is None or end > len(kept) + 1:
+        return data
+    # Where only the last zero is missing it stops between two blocks, in the middle or at the end: the decoder finds out.
+    return kept[:end].ljust(end, b"\0") + b";"
 
 
 def _gif_picture_end(data: bytes) -> int | None:
@@ -133,7 +123,7 @@ def _gif_colours(data: bytes, at: int) -> int:
     return 3 << (data[at] & 7) + 1 if at < len(data) and data[at] & 0x80 else 0
 
 
-def _bmp(data: bytes) -> bytes | None:
+def _bmp(data: bytes) -> bytes:
     """With the padding of the last row, which some writers leave out. What else is missing, the decoder finds."""
     if len(data) < 34 or int.from_bytes(data[14:18], "little") < 40 or data[30] not in (0, 3):
         return data
