@@ -25,6 +25,12 @@ _EXIF_CODES = {
 }
 
 
+#: Bytes before the size in the data of a composed picture: version, flags, and rows and columns or a colour.
+_COMPOSED = {b"grid": 4, b"iovl": 10}
+#: Bytes of these data that are kept.
+_START = 32
+
+
 class BoxError(Exception):
     """The boxes are broken, or, with `no_picture`, they hold no still picture."""
 
@@ -49,6 +55,8 @@ class Item:
     parts: list[int] = field(default_factory=list)
     #: Bytes. Where in the file the last of its data end; 0 for data that lie elsewhere.
     end: int = 0
+    #: Its data's first bytes.
+    start: bytes = b""
 
     def has(self, name: bytes) -> list[bytes]:
         return [box.body for box in self.properties if box.name == name]
@@ -60,6 +68,17 @@ class Item:
             width, height = _unpack(">II", body, 4)
             return width, height
         raise BoxError("a picture without a size")
+
+    def check(self) -> None:
+        """What a composed picture says in its data must be its size: the decoder asks for so much memory.
+
+        Raises BoxError.
+        """
+        before = _COMPOSED.get(self.kind)
+        if before is not None:
+            [wide] = _unpack(">B", self.start, 1)
+            if _unpack(">II" if wide & 1 else ">HH", self.start, before) != self.size:
+                raise BoxError("a composed picture of two sizes")
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,7 @@ def read_picture(data: bytes) -> Picture:
         raise BoxError("a primary picture that is not there")
     _add_properties(items, inside.get(b"iprp", b""))
     _add_parts(items, inside.get(b"iref", b""))
-    _add_ends(items, inside.get(b"iloc", b""))
+    _add_places(items, inside.get(b"iloc", b""), (data, inside.get(b"idat", b"")))
     if not items[primary].has(b"ispe"):
         raise BoxError("a picture without a size")
     parts = tuple(_made_of(primary, items))
@@ -198,7 +217,8 @@ def _add_parts(items: dict[int, Item], body: bytes) -> None:
                 items[number].parts += parts
 
 
-def _add_ends(items: dict[int, Item], body: bytes) -> None:
+def _add_places(items: dict[int, Item], body: bytes, sources: tuple[bytes, bytes]) -> None:
+    """`sources` are what places count in: the file, and a box beside the list."""
     version, (sizes, more) = body[:1], _unpack(">BB", body, 4)
     letters = {0: "", 4: "I", 8: "Q"}
     if not {sizes >> 4, sizes & 15, more >> 4} <= set(letters):
@@ -223,8 +243,11 @@ def _add_ends(items: dict[int, Item], body: bytes) -> None:
             words = _unpack(f">{index}{offset}{length}", body, at)[len(index) :]
             at += struct.calcsize(f">{index}{offset}{length}")
             place = start + (words[0] if offset else 0)
-            if method == 0 and number in items:
-                items[number].end = max(items[number].end, place + (words[-1] if length else 1))
+            size = words[-1] if length else 1
+            if number in items and method < len(sources):
+                item = items[number]
+                item.start = item.start or sources[method][place : place + min(size, _START)]
+                item.end = max(item.end, place + size) if method == 0 else item.end
 
 
 def _bits(item: Item) -> int:

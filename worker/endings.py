@@ -95,7 +95,7 @@ def _gif(data: bytes) -> bytes:
     end = _gif_picture_end(kept)
     if end is None or end > len(kept) + 1:
         return data
-    # Where only the last zero is missing it stops between two blocks, in the middle or at the end: the decoder finds out.
+    # Where only the last zero is missing, it stops between two blocks, the last or others: the decoder finds out.
     return kept[:end].ljust(end, b"\0") + b";"
 
 

@@ -72,6 +72,8 @@ def _check(picture: Picture, max_pixels: int) -> None:
     if foreign := picture.kinds - _TAKEN:
         names = ", ".join(sorted(kind.decode("ascii", "replace") for kind in foreign))
         raise _unsupported(f"HEIF of {names}")
+    for part in picture.parts:
+        part.check()
     width, height = picture.largest
     if max(width - _MARGIN, 1) * max(height - _MARGIN, 1) > max_pixels:
         text = f"its parts of {width} x {height} pixels are over the limit of {max_pixels}; raise --max-pixels"

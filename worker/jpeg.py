@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import simplejpeg
-
 from worker.detectors.base import Image
 
 END = b"\xff\xd9"
@@ -25,6 +23,8 @@ def read(data: bytes, width: int, height: int) -> Image | None:
     None where that is not certain, and OpenCV must decode it: anything but YCbCr, RGB and grey, another size than the
     header's, and every file of which libjpeg has something to say. Raises MemoryError.
     """
+    import simplejpeg
+
     try:
         said_height, said_width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if (said_width, said_height) != (width, height) or colours not in ("YCbCr", "RGB", "Gray"):
@@ -43,6 +43,8 @@ def completed(data: bytes) -> bytes | None:
     libjpeg warns as soon as it needs one bit that is not there, and of whatever it does not need. Of a progressive file
     all scans must be there. Arithmetic coding leaves zeros out at the end, so that nobody can tell: None.
     """
+    import simplejpeg
+
     for kept in _without_filling(data):
         whole = kept + END
         if not _has_all_scans(whole):

@@ -182,6 +182,14 @@ def test_a_large_picture_behind_a_small_crop_or_a_small_size_is_too_large():
     assert error.code is ItemCode.TOO_LARGE and "parts of 320 x 240" in str(error)
 
 
+def test_a_grid_that_says_another_size_in_its_data_takes_no_memory():
+    data = heic(tile_size=16)
+    grid = bytes([0, 0, 2, 3, 0, 64, 0, 48])
+    assert data.count(grid) == 1
+    error = failure(data.replace(grid, grid[:4] + b"\x7f\xff\x7f\xff"))
+    assert error.code is ItemCode.CORRUPT and "two sizes" in str(error)
+
+
 @pytest.mark.parametrize("options", [{}, {"tile_size": 16}])
 def test_a_cut_file_is_truncated_and_one_with_rubbish_is_not(options):
     data = heic(**options)
