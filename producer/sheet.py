@@ -121,11 +121,21 @@ def _as_workers_do(data: bytes, scale: Scale | None) -> tuple[tuple[int, int], i
 
 
 def _by_pillow(data: bytes) -> tuple[tuple[int, int], int, Image.Image]:
+    if data[4:8] == b"ftyp":
+        _know_heic()
     with Image.open(io.BytesIO(data)) as file:
         size, orientation = file.size, file.getexif().get(0x0112, 1)
         # JPEG alone: decodes at a half, quarter or eighth of the size, which is several times faster.
         file.draft("RGB", (WIDTH, HEIGHT))
         return size, orientation, _rgb(file)
+
+
+@cache
+def _know_heic() -> None:
+    """Teaches Pillow to open HEIC, which comes turned already. Late: it takes some time to load."""
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener(decode_threads=0, thumbnails=False, depth_images=False, aux_images=False)
 
 
 def draw(heading: Heading, tiles: list[Tile]) -> Image.Image:

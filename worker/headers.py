@@ -5,6 +5,7 @@ Nothing is decoded. Formats are known by their content, whatever the file is cal
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import zlib
@@ -25,6 +26,7 @@ from PIL.ImageFile import ImageFile
 
 from common import pixels
 from common.pixels.codestreams import jpeg2000_stream
+from worker.boxfile import BoxError, boxes, read_picture
 
 #: EXIF's code of an image that is turned by a quarter: width and height change places.
 _QUARTER_TURNS = (5, 6, 7, 8)
@@ -50,10 +52,10 @@ _TAKEN = (
     ("BMP", re.compile(rb"BM")),
     ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51")),
     ("AVIF", re.compile(rb"\0\0..ftyp(?:.{4}){0,16}?avi[fs]", re.DOTALL)),
+    ("HEIC", re.compile(rb"\0\0..ftyp(?:.{4}){0,16}?(?:hei[cmsx]|hev[cmsx]|mif[123]|msf1)", re.DOTALL)),
     ("PNM", re.compile(rb"P[1-6][\s#]|P7\s*\n|P[Ff]\s")),
 )
 _FOREIGN = (
-    ("HEIC", re.compile(rb"\0\0..ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
     ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
     ("Photoshop", re.compile(rb"8BPS")),
     ("icon", re.compile(rb"\0\0\x01\0")),
@@ -76,6 +78,12 @@ class Header:
     #: Whether 8 bits cannot hold a channel's values.
     deep: bool
 
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height in pixels before EXIF's rotation: not of a TIFF or HEIC, which their decoders turn."""
+        turned = self.exif_orientation in _QUARTER_TURNS
+        return (self.height, self.width) if turned else (self.width, self.height)
+
 
 def sniff(data: bytes) -> str | None:
     """The format, a key of what `open_picture` takes, or None."""
@@ -97,6 +105,8 @@ def read_header(data: bytes) -> Header | None:
     kind = sniff(data)
     if kind is None:
         return None
+    if kind == "HEIC":
+        return _heic_header(data)
     try:
         if own := pixels.open_picture(data):
             return header_of(kind, own)
@@ -121,6 +131,14 @@ def header_of(kind: str, picture: pixels.Picture) -> Header:
     return Header(kind, width, height, picture.orientation, picture.deep)
 
 
+def _heic_header(data: bytes) -> Header | None:
+    try:
+        picture = read_picture(data)
+        return Header("HEIC", *picture.seen, picture.bits > 8)
+    except BoxError:
+        return None
+
+
 def is_cut(kind: str, data: bytes) -> bool:
     """Whether the end of the file is missing, as far as its structure tells without decoding."""
     match kind:
@@ -132,8 +150,8 @@ def is_cut(kind: str, data: bytes) -> bool:
             return data.rfind(b"IEND") < 0
         case "WebP":
             return int.from_bytes(data[4:8], "little") + 8 > len(data)
-        case "AVIF":
-            return _boxes_end(data) > len(data)
+        case "AVIF" | "HEIC":
+            return _media_end(data) > len(data)
     return False
 
 
@@ -164,6 +182,14 @@ def _scan_start(data: bytes) -> int:
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4])
     return len(data)
+
+
+def _media_end(data: bytes) -> int:
+    """Where the last byte of any picture of an ISO media file should be: rubbish may follow, and looks like a box."""
+    if b"moov" not in (box.name for box in boxes(data)):  # which lists the frames of a sequence
+        with contextlib.suppress(BoxError):
+            return read_picture(data).end
+    return _boxes_end(data)
 
 
 def _boxes_end(data: bytes) -> int:
@@ -212,8 +238,6 @@ def bits_of(kind: str, data: bytes) -> int:
         stream = jpeg2000_stream(data)
         return 8 if stream is None else stream.bits
     if kind == "AVIF":
-        # The third byte of its codec's box: bit 6 is for more than 8 bits, bit 5 for 12 of them (AV1 ISOBMFF, 2.3).
-        at = data.find(b"av1C")
-        flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
-        return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+        with contextlib.suppress(BoxError):
+            return read_picture(data).bits
     return 8

@@ -18,6 +18,7 @@ from common.errors import ItemCode, ItemError
 from common.pixels.codestreams import jpeg2000_stream, jpeg_stream
 from common.pixels.depth import to_bytes
 from common.scale import Scale
+from worker import endings, heif, jpeg
 from worker.apng import Frame, Place, first_frame
 from worker.detectors.base import Image
 from worker.headers import (
@@ -67,16 +68,26 @@ def decode(data: bytes, max_pixels: int, scale: Scale | None = None) -> tuple[Im
     try:
         if own := pixels.open_picture(data):
             return _decode_own(own, data, max_pixels, scale)
+        if sniff(data) == "WebP":
+            data = endings.reframed(data)
         header = read_header(data)
         if header is None:
             raise _unreadable(data)
         _check_size(header, max_pixels)
-        if is_cut(header.kind, data):
+        whole = endings.completed(header.kind, data)
+        if whole is None:
             raise _truncated(data)
+        data = whole
         if overruns(header.kind, data):
             # OpenCV would ask for as much memory as a PNG's chunk claims to need, up to 4 GiB, before it looks.
             raise _corrupt(header.kind)
-        image = _upright(_pixels(data, header, scale), header)
+        image = (
+            _upright(_pixels(data, header, scale), header)
+            if header.kind != "HEIC"
+            else heif.decode(data, max_pixels, scale)
+        )
+        if header.deep and scale is None:
+            _warn_deep()
     except MemoryError:
         text = "no memory to decode the image; run fewer processes on this worker, or lower --max-pixels"
         raise ItemError(ItemCode.OUT_OF_MEMORY, text) from None
@@ -130,8 +141,10 @@ def _check_size(header: Header, max_pixels: int) -> None:
 def _pixels(data: bytes, header: Header, scale: Scale | None) -> Image:
     """As stored, before its orientation. Raises ItemError and MemoryError."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    if header.deep and scale:
-        flags |= cv2.IMREAD_ANYDEPTH
+    if header.deep and (scale or header.kind == "AVIF"):
+        flags |= cv2.IMREAD_ANYDEPTH  # OpenCV rounds AVIF where it divides the other formats by 256
+    if header.kind == "JPEG" and (quick := jpeg.read(data, *header.stored_size)) is not None:
+        return quick
     frame = first_frame(data) if header.kind == "PNG" else Frame(data)
     if frame is None:
         raise _corrupt(header.kind)
@@ -143,8 +156,6 @@ def _pixels(data: bytes, header: Header, scale: Scale | None) -> Image:
         decoded = None
     if decoded is None:
         raise _undecodable(frame.data, header)
-    if header.deep and scale is None:
-        _warn_deep()
     if decoded.dtype == np.uint16:
         decoded = to_bytes(decoded, (1 << bits_of(header.kind, data)) - 1, scale)
     if decoded.dtype != np.uint8:
@@ -178,6 +189,8 @@ def _unreadable(data: bytes) -> ItemError:
         return ItemError(ItemCode.NOT_AN_IMAGE, "the content is no image format that is known; remove the file")
     if is_cut(kind, data) or len(data) < _SHORTEST_HEADER:
         return _truncated(data)
+    if kind == "HEIC":
+        return heif.unreadable(data)
     if words := _unusual(data, kind):
         return _unsupported(words)
     return ItemError(ItemCode.CORRUPT, f"the {kind} header is broken; copy or download the file again")

@@ -71,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="mutants (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same mutants (default: %(default)s)")
-    parser.add_argument("--data", type=Path, help="folder of real images to damage; without it some are made")
+    parser.add_argument("--data", type=Path, help="folder of real images to damage; formats that it lacks are made")
     parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="as of `producer submit` (%(default)s)")
     parser.add_argument("--folder", type=Path, help="keep mutants and run there (default: a temporary folder)")
     return parser.parse_args()
@@ -82,7 +82,8 @@ def _originals(data: Path | None) -> Any:
         return made()
     if not (found := real(data)):
         raise ManyeyesError(f"no image of a usable size below {data}; give another --data")
-    return found
+    kinds = {original.kind for original in found}
+    return (*found, *(original for original in made() if original.kind not in kinds))
 
 
 def _write(breeder: Breeder, count: int, folder: Path) -> None:

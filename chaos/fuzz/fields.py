@@ -12,6 +12,10 @@ from typing import Literal
 
 Order = Literal["big", "little"]
 
+_NAMED_BOXES = re.compile(
+    rb"jp2h|ihdr|colr|jp2c|meta|iloc|iprp|ipco|ispe|pixi|av1C|iinf|irot|imir|pclr|cmap"
+    rb"|hvcC|pitm|iref|dimg|auxl|ipma|infe|clap|idat"
+)
 #: Fields. A walk through a broken file could go on for as long as the file.
 _MOST = 400
 
@@ -138,12 +142,12 @@ def _bmp(data: bytes) -> Iterator[Field]:
 
 
 def _boxes(data: bytes) -> Iterator[Field]:
-    """ISO boxes of JPEG 2000 and AVIF, nested ones found by their names."""
+    """ISO boxes of JPEG 2000, AVIF and HEIC, nested ones found by their names."""
     at = 0
     while at + 8 <= len(data):
         yield Field(at, 4, "big")
         at += max(_number(data, at, 4, "big"), 8)
-    for name in re.finditer(rb"jp2h|ihdr|colr|jp2c|meta|iloc|iprp|ipco|ispe|pixi|av1C|iinf|irot|imir|pclr|cmap", data):
+    for name in _NAMED_BOXES.finditer(data):
         yield from _row(name.start() - 4, "big", 4, 4, 4, 4, 4, 2, 2)
     codestream = data.find(b"\xff\x4f\xff\x51")
     if codestream >= 0:

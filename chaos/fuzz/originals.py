@@ -69,7 +69,7 @@ class Breeder:
 
 def made() -> tuple[Original, ...]:
     """Some hundred pictures of 48 x 40, at most some kB each, in every format that is taken and two that are not."""
-    ways = (*_by_pillow(), *_by_opencv(), *_tiffs(), *_pnms(), *_bit_fields())
+    ways = (*_by_pillow(), *_by_opencv(), *_tiffs(), *_pnms(), *_bit_fields(), *_by_x265())
     return tuple(Original(f"made {name}", data) for name, data in ways)
 
 
@@ -99,6 +99,7 @@ def _by_pillow() -> Iterator[tuple[str, bytes]]:
         ("JPEG", "RGB", {"exif": exif}),
         ("JPEG", "RGB", {"progressive": True}),
         ("JPEG", "RGB", {"subsampling": 2, "restart_marker_rows": 1}),
+        ("JPEG", "RGB", {"subsampling": 1, "quality": 95}),
         ("JPEG", "L", {}),
         ("JPEG", "CMYK", {}),
         ("PNG", "RGB", {"exif": exif}),
@@ -208,6 +209,29 @@ def _bit_fields() -> Iterator[tuple[str, bytes]]:
             f"BMP {name}",
             b"BM" + struct.pack("<IHHI", 14 + len(head) + rows.nbytes, 0, 0, 66) + head + rows.tobytes(),
         )
+
+
+def _by_x265() -> Iterator[tuple[str, bytes]]:
+    import pillow_heif
+
+    exif = Image.Exif()
+    exif[0x0112] = 7
+    ways: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("RGB", {}),
+        ("RGB", {"tile_size": 16}),
+        ("RGB", {"chroma": 444, "exif": exif.tobytes()}),
+        ("RGBA", {"quality": -1}),
+        ("L", {}),
+        ("RGB;16", {}),
+    )
+    for mode, options in ways:
+        picture = Image.fromarray(_pixels()).convert(mode.removesuffix(";16"))
+        pixels = np.asarray(picture).astype(np.uint16) * 257 if mode.endswith("16") else np.asarray(picture)
+        coded, file = pillow_heif.from_bytes(mode, picture.size, pixels.tobytes()), io.BytesIO()
+        if "exif" in options:
+            coded.add_frombytes(mode, picture.size, pixels.tobytes())
+        coded.save(file, **options)
+        yield " ".join(("HEIC", mode, *options)), file.getvalue()
 
 
 def _pixels() -> npt.NDArray[np.uint8]:

@@ -8,7 +8,8 @@ from typing import Protocol
 
 #: Name endings, lower case, that folders and globs take for images: what a worker can decode.
 IMAGE_SUFFIXES = frozenset(
-    b"jpg jpeg jpe jfif mpo png apng webp gif bmp dib tif tiff jp2 j2k avif pbm pgm ppm pnm pam pfm".split()
+    b"jpg jpeg jpe jfif mpo png apng webp gif bmp dib tif tiff jp2 j2k avif heic heif hif "
+    b"pbm pgm ppm pnm pam pfm".split()
 )
 
 

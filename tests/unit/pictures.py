@@ -51,11 +51,15 @@ def png(**options: Any) -> bytes:
 
 def rotated(kind: str, orientation: int, **options: Any) -> bytes:
     """The scene, stored turned, with the EXIF orientation that makes it upright."""
-    picture = Image.fromarray(scene())
-    method = _STORED[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return _saved(picture if method is None else picture.transpose(method), kind, exif=exif, **options)
+    return _saved(stored(Image.fromarray(scene()), orientation), kind, exif=exif, **options)
+
+
+def stored(picture: Image.Image, orientation: int) -> Image.Image:
+    """The picture turned so that this EXIF orientation makes it upright again."""
+    method = _STORED[orientation]
+    return picture if method is None else picture.transpose(method)
 
 
 def with_late_exif(orientation: int) -> bytes:

@@ -16,6 +16,7 @@ from PIL import Image
 from chaos.fuzz.reading import Reader
 from common.errors import ItemCode, ItemError
 from tests.unit import pictures
+from tests.unit.heic_files import heic, noise
 from worker.images import decode
 
 LIMIT = 1_000_000
@@ -137,6 +138,24 @@ def test_an_animation_of_16_bits_is_divided_by_256():
     data = png(6, 4, ANIMATED, control(0, 6, 4), chunk(b"IDAT", packed(deep)), control(1, 6, 4), depth=16)
 
     assert np.array_equal(decode(data, LIMIT)[0], pictures.bgr((deep >> 8).astype(np.uint8)))
+
+
+def test_a_heic_that_lies_about_its_depth_kills_nobody():
+    # pi-heif wrote two bytes a sample into memory for one.
+    files = []
+    deep = noise(200, 200).astype(np.uint16) * 257
+    for mode, pixels in (("L", noise(200, 200)[..., 0]), ("RGB", noise(200, 200)), ("RGB;16", deep)):
+        data = bytearray(heic(pixels, mode))
+        depths = data.index(b"hvcC") + 4 + 17  # of brightness and of colour, less 8, in the low three bits
+        for bits in (0, 2, 4, 7):
+            data[depths : depths + 2] = bytes([0xF8 | bits, 0xF8 | bits])
+            files.append(bytes(data))
+
+    with Reader(LIMIT) as reader:
+        rows = [row for _ in range(5) for row in reader.read([*files, pictures.png()])]
+
+    assert {row.code for row in rows} <= {None, "corrupt", "unsupported"}
+    assert [row.code for row in rows[len(files) :: len(files) + 1]] == [None] * 5
 
 
 @pytest.mark.parametrize("tag", [256, 257, 258, 277])

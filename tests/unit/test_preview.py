@@ -17,7 +17,7 @@ from common.scale import Scale
 from producer import sheet
 from producer.preview import write_preview
 from producer.tables import ItemRow
-from tests.unit import pictures
+from tests.unit import heic_files, pictures
 from tests.unit.tabled import failed, ok, pending, run, spec
 
 #: Where the first tile's picture area begins on the sheet.
@@ -126,10 +126,10 @@ def test_a_box_is_scaled_into_an_undistorted_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_photograph_is_shown_upright(tmp_path: Path, orientation: int) -> None:
-    path = tmp_path / "a.jpg"
-    path.write_bytes(pictures.rotated("JPEG", orientation, quality=95))
-    picture = sheet.load(path.read_bytes())
+@pytest.mark.parametrize("kind", ["JPEG", "HEIC"])
+def test_a_turned_photograph_is_shown_upright(kind: str, orientation: int) -> None:
+    turned = pictures.rotated("JPEG", orientation, quality=95) if kind == "JPEG" else heic_files.rotated(orientation)
+    picture = sheet.load(turned)
     assert picture is not None and (picture.size, picture.image.size) == ((64, 48), (400, 300))
     pixels = [picture.image.getpixel(point) for point in ((50, 50), (50, 250), (380, 20))]
     assert [int(np.argmax(pixel)) for pixel in pixels] == [0, 1, 2], "red and green left, blue top right"
