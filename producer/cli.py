@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
-from common import __version__, logs
+from common import __version__, logs, typedpath
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from common.secrecy import redact
@@ -24,6 +24,7 @@ from producer.flags import (
     Broker,
     JsonLines,
     Known,
+    Labels,
     Log,
     MaxFailures,
     OtherPriority,
@@ -34,6 +35,7 @@ from producer.flags import (
     Publish,
     Run,
     ShipWindow,
+    Truth,
     Wait,
     Way,
 )
@@ -72,7 +74,10 @@ def about(
 @cli.command(epilog=show.SUBMIT_EXAMPLES)
 def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ctx: typer.Context,
-    datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists (.txt) or - ; URLs of them.")],
+    datasets: Annotated[
+        list[str],
+        typer.Argument(parser=typedpath.text, help="Folders, globs, images, lists (.txt) or - ; URLs of them."),
+    ],
     detector: Annotated[
         str, typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; `producer detectors` lists names.")
     ] = "hog",
@@ -118,9 +123,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
             "--format", envvar="MANYEYES_FORMAT", help="What to write at the end, of coco,csv,jsonl,yolo,voc."
         ),
     ] = "coco,csv",
-    truth: Annotated[
-        Path | None, typer.Option(envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use.")
-    ] = None,
+    truth: Truth = None,
     concurrency: Annotated[
         int,
         typer.Option(
@@ -130,7 +133,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     head: Annotated[
         str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class a line.")] = None,
+    labels: Labels = None,
     shard_size: Annotated[
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
     ] = "auto",
@@ -302,11 +305,13 @@ def results(  # noqa: PLR0913, PLR0917 - each is one option
     format: Annotated[str, typer.Option(envvar="MANYEYES_FORMAT", help="Of coco,csv,jsonl,yolo,voc.")] = "csv",
     to: Annotated[
         Path | None,
-        typer.Option(envvar="MANYEYES_TO", help="A file, or a folder for yolo and voc. (default: in the run's folder)"),
+        typer.Option(
+            parser=typedpath.path,
+            envvar="MANYEYES_TO",
+            help="A file, or a folder for yolo and voc. (default: in the run's folder)",
+        ),
     ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use.")
-    ] = None,
+    truth: Truth = None,
     output: Output = RUNS,
 ) -> None:
     """Write a finished run's detections again: another threshold, other classes, another format. No worker needed."""

@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
-from common import logs
+from common import logs, typedpath
 
-Run = Annotated[str, typer.Argument(help="A run's id, a unique prefix of one, its folder, or `latest`.")]
-Output = Annotated[Path, typer.Option(envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")]
+Run = Annotated[
+    str, typer.Argument(parser=typedpath.text, help="A run's id, a unique prefix of one, its folder, or `latest`.")
+]
+Output = Annotated[
+    Path, typer.Option(parser=typedpath.path, envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")
+]
 Broker = Annotated[
     str | None,
     typer.Option(
@@ -25,6 +29,16 @@ MaxFailures = Annotated[
         envvar="MANYEYES_MAX_FAILURES",
         metavar="N|P%",
         help="Stop when more images than these fail, with exit code 4. (default: never)",
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(parser=typedpath.path, envvar="MANYEYES_LABELS", help="A file with one class name a line."),
+]
+Truth = Annotated[
+    Path | None,
+    typer.Option(
+        parser=typedpath.path, envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
@@ -71,6 +85,7 @@ Wait = Annotated[
 Publish = Annotated[
     str | None,
     typer.Option(
+        parser=typedpath.text,
         envvar="MANYEYES_PUBLISH",
         metavar="URL",
         help="Copy the outputs to URL/RUN when the run is done: s3://, gs://, a folder. (default: nowhere)",

@@ -17,6 +17,7 @@ from common.datasets.urls import canonical
 from common.errors import ItemCode, ManyeyesError, UsageError
 from common.ledger import RunState
 from common.limits import FETCH_ATTEMPTS, FETCH_TIMEOUT_S
+from common.typedpath import expand
 from producer.aggregator import Outcome
 from producer.exports import DEFAULT_NAMES
 from producer.exports.coco import DATASET_NAME
@@ -88,7 +89,7 @@ def check_target(given: str, folder: Path) -> str:
         if url.startswith(("http://", "https://")):
             raise UsageError(f"--publish {given}: a web server takes no files; give s3://, gs://, or a folder")
     else:
-        url = str(Path(given).expanduser().absolute())
+        url = str(Path(expand(given)).absolute())
         if Path(url, run).resolve() == folder.resolve():
             raise UsageError(f"--publish {given}: the run itself is there; give another folder, or leave it out")
     try:
