@@ -11,6 +11,9 @@ from common import typed
 from common.errors import ProtocolError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
 
+#: Fields that came after protocol 2, with the defaults that they have in its specs.
+_LATER: dict[str, Any] = {"exclude": ()}
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -35,13 +38,17 @@ class Spec:
     #: Seconds that one image may take before its process is killed; 0: for ever.
     image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
     refilterable: bool = True
+    #: Patterns of what the dataset's folders, globs and lists leave out.
+    exclude: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.to_text().encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without later fields that have their default: a spec of before keeps its digest."""
+        fields = asdict(self)
+        return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
 
     def to_text(self) -> str:
         """Canonical JSON (ASCII, sorted keys): the same spec is the same bytes."""

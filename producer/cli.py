@@ -22,6 +22,7 @@ from producer import rundir as rundirs
 from producer.flags import (
     AsJson,
     Broker,
+    Exclude,
     JsonLines,
     Known,
     Labels,
@@ -38,6 +39,7 @@ from producer.flags import (
     Truth,
     Wait,
     Way,
+    excluded,
 )
 from producer.runs import RunLine, run_lines, runs_table
 from producer.share import priority_of
@@ -103,6 +105,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     max_pixels: Annotated[
         int, typer.Option(envvar="MANYEYES_MAX_PIXELS", help="Larger images fail before they are decoded.")
     ] = DEFAULT_MAX_PIXELS,
+    exclude: Exclude = None,
     limit: Annotated[int | None, typer.Option(envvar="MANYEYES_LIMIT", min=1, help="Only the first N images.")] = None,
     image_timeout: Annotated[
         float,
@@ -175,7 +178,10 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         output=output,
         broker_url=broker,
         launch=Launch(absolute_detector(detector), head, str(labels.absolute()) if labels else None, concurrency),
-        choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout),
+        choices=DetectionChoices(
+            *(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout),
+            exclude=excluded(exclude),
+        ),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
         publish=publish,
         name=name,

@@ -41,6 +41,23 @@ Truth = Annotated[
         parser=typedpath.path, envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use."
     ),
 ]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Leave out files and folders of this name or, with a / in it, of this path from the dataset's root on; "
+        "repeatable. (env var: MANYEYES_EXCLUDE, separated by commas)",
+    ),
+]
+
+
+def excluded(given: list[str] | None) -> tuple[str, ...]:
+    """What was typed, else what the environment says. Not by typer, which takes a blank for a separator there."""
+    if given is not None:
+        return tuple(given)
+    return tuple(part.strip() for part in os.environ.get("MANYEYES_EXCLUDE", "").split(",") if part.strip())
+
+
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
 
 

@@ -29,6 +29,7 @@ class DetectionChoices:
     max_pixels: int = DEFAULT_MAX_PIXELS
     limit: int | None = None
     image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
+    exclude: tuple[str, ...] = ()
 
 
 def detector_name(text: str) -> str:
@@ -96,6 +97,7 @@ def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tupl
         limit=choices.limit,
         image_timeout=choices.image_timeout,
         refilterable=detector.refilterable,
+        exclude=choices.exclude,
     )
 
 

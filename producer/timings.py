@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from producer import atomic
+from producer import atomic, passedover
 from producer.stages import STAGES
 from producer.tables import TIMINGS_FILE, open_table
 
@@ -173,6 +173,7 @@ def summary_table(outcome: Outcome) -> RenderableType:
         ("run", f"{outcome.run_id}, {outcome.state}"),
         ("images", _images(outcome)),
         *([("failed", _failed(outcome))] if outcome.failed else []),
+        *([("passed over", passed)] if (passed := passedover.words(outcome.passed_over)) else []),
         ("detections", f"{outcome.detections:,}"),
         ("speed", _speed(outcome, figures)),
         *([("time", _stages(figures))] if figures["other_share"] is not None else []),

@@ -1,4 +1,4 @@
-"""Image paths in; the same tree of folders, with one file an image, out."""
+"""Mirrors the dataset's folders, with one file an image."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UsageError
 from producer.exports.blocks import Source
-
-
-def stem(path: bytes) -> bytes:
-    """The relative path without its last ending; a name that only begins with a dot has none."""
-    folder, slash, name = path.rpartition(b"/")
-    bare, dot, _ = name.rpartition(b".")
-    return folder + slash + (bare if dot and bare.strip(b".") else name)
+from producer.exports.stems import refusal, stem
 
 
 def check_stems(source: Source) -> None:
@@ -31,11 +24,7 @@ def check_stems(source: Source) -> None:
     for block in source.blocks() if suspects else ():
         for path in block.raw_paths:
             if hash(stem(path)) in suspects and (other := seen.setdefault(stem(path), path)) != path:
-                first, second = (name.decode("utf-8", "backslashreplace") for name in (other, path))
-                raise UsageError(
-                    f"{first} and {second} would be one file in a format that names files by stem; "
-                    "rename one of them, or use --format coco, csv or jsonl; nothing was written"
-                )
+                raise refusal(other, path)
 
 
 def place(folder: Path, path: bytes, ending: str) -> Path:
