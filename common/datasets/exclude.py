@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from common.datasets.base import pack_path, with_slash
 from common.datasets.pattern import Pattern
@@ -15,18 +14,15 @@ from common.typedpath import expand
 @dataclass(frozen=True, slots=True)
 class _Rule:
     given: str
-    #: From the dataset's root on; one of a single segment without a '/' matches at any depth.
-    segments: tuple[str, ...]
-    any_depth: bool
+    #: From the dataset's root on; of a single segment without a '/', at any depth.
+    pattern: Pattern
     folders_only: bool
 
-    def matches(self, parts: tuple[str, ...], is_folder: bool) -> bool:
+    def matches(self, path: str, is_folder: bool) -> bool:
         """Whether it names the path or a folder that the path is in."""
         if self.folders_only and not is_folder:
-            parts = parts[:-1]
-        if self.any_depth:
-            return any(fnmatchcase(part, self.segments[0]) for part in parts)
-        return bool(parts) and Pattern(self.segments).matches(parts)
+            path = path.rpartition("/")[0]
+        return bool(path) and self.pattern.matches(path, is_folder)
 
 
 class Exclude:
@@ -45,8 +41,8 @@ class Exclude:
 
     def by(self, path: bytes, is_folder: bool) -> str | None:
         """The first pattern that names an absolute path (without a slash at its end); None where none does."""
-        parts = tuple(pack_path(path[self._skip :]).split("/"))
-        return next((rule.given for rule in self._rules if rule.matches(parts, is_folder)), None)
+        below = pack_path(path[self._skip :])
+        return next((rule.given for rule in self._rules if rule.matches(below, is_folder)), None)
 
 
 def _rule(given: str, root: str) -> _Rule:
@@ -54,4 +50,5 @@ def _rule(given: str, root: str) -> _Rule:
     segments = tuple(segment for segment in pattern.split("/") if segment not in ("", "."))
     if not segments or ".." in segments:
         raise UsageError(f"--exclude {given!r} names nothing below {root}: give a name, or a path from there on")
-    return _Rule(given, segments, "/" not in pattern.rstrip("/"), pattern.endswith("/"))
+    anywhere = () if "/" in pattern.rstrip("/") else ("**",)
+    return _Rule(given, Pattern(anywhere + segments), pattern.endswith("/"))

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from common.datasets.base import pack_path, unpack_path
+
+#: Folders.
+_REMEMBERED = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How far a pattern has come with the parts of a path."""
+
+    #: A folder above the last part matches.
+    taken: bool
+    #: How many segments can be used up by all parts.
+    reached: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -18,6 +31,8 @@ class Pattern:
     """
 
     segments: tuple[str, ...]
+    #: By folder, how far the pattern has come there: what lies in it need not begin at the root again.
+    _come: dict[str, _Way] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def spelled(self) -> frozenset[bytes]:
@@ -25,29 +40,40 @@ class Pattern:
         return frozenset(unpack_path(one) for one in self.segments if not glob.has_magic(one))
 
     def enters(self, folder: bytes) -> bool:
-        taken, reached = self._walk(pack_path(folder).split("/"))
-        return taken or bool(reached)
+        way = self._remembered(pack_path(folder))
+        return way.taken or bool(way.reached)
 
     def takes(self, file: bytes) -> bool:
-        return self.matches(pack_path(file).split("/"))
+        return self.matches(pack_path(file))
 
-    def matches(self, parts: Sequence[str]) -> bool:
-        """Whether it matches the path of these parts, or a folder that the path is in."""
-        taken, reached = self._walk(parts)
-        return taken or len(self.segments) in reached
+    def matches(self, path: str, is_folder: bool = False) -> bool:
+        """Whether it matches a path, or a folder that the path is in."""
+        way = self._remembered(path) if is_folder else self._way(path)
+        return way.taken or len(self.segments) in way.reached
 
-    def _walk(self, parts: Sequence[str]) -> tuple[bool, set[int]]:
-        """(whether a folder above the last part matches; how many segments can be used up by the last part).
+    def _remembered(self, folder: str) -> _Way:
+        if len(self._come) >= _REMEMBERED:
+            self._come.clear()
+        way = self._come[folder] = self._way(folder)
+        return way
 
-        All ways are gone at once: paths may have thousands of parts.
-        """
-        reached = {0}
-        for part in parts:
-            open_ways = {way for number in reached for way in self._without_folders(number)}
-            if len(self.segments) in open_ways:
-                return True, open_ways
-            reached = {after for number in open_ways if (after := self._after(number, part)) is not None}
-        return False, reached
+    def _way(self, path: str) -> _Way:
+        folder, slash, name = path.rpartition("/")
+        if (known := self._come.get(folder) if slash else None) is not None:
+            return self._step(known, name)
+        way = _Way(False, frozenset((0,)))
+        for part in path.split("/"):
+            way = self._step(way, part)
+        return way
+
+    def _step(self, way: _Way, part: str) -> _Way:
+        if way.taken:
+            return way
+        # All ways are gone at once: paths may have thousands of parts.
+        numbers = {number for reached in way.reached for number in self._without_folders(reached)}
+        if len(self.segments) in numbers:
+            return _Way(True, frozenset())
+        return _Way(False, frozenset(after for one in numbers if (after := self._after(one, part)) is not None))
 
     def _without_folders(self, number: int) -> Iterator[int]:
         """From this segment on, with each `**` that comes first standing for no folder."""
