@@ -215,7 +215,7 @@ class _Reader:
             raise self._refusal(
                 number, line, f"has {len(line):,} bytes; at most {MAX_PATH_BYTES} are taken: shorten it"
             )
-        return absolute(line, self._below.most_common(1)[0][0] if self._below else self._folders[0])
+        return absolute(line, max(self._folders, key=lambda folder: self._below[folder]))
 
     def _refusal(self, number: int, line: bytes, why: str) -> UsageError:
         return UsageError(f"list {self._name}: line {number}, {_shown(line)}, {why}")

@@ -143,6 +143,11 @@ def submit_without_root_rights(cwd: Path) -> tuple[int, dict[str, object]]:
         (["photos", "--conf", "0.1", "--floor", "0.2"], ["--conf 0.1", "floor"]),
         (["photos", "--conf", "0.005"], ["--conf 0.005", "floor"]),
         (["photos", "--truth", "nope.json"], ["nope.json"]),
+        (["photos", "0.png", "--format", "yolo,csv"], ["0/0.jpg and 0/0.png", "--exclude"]),
+        (["photos", "--exclude", "*.j*"], ["--exclude '*.j*' leaves no image"]),
+        (["gone.txt"], ["names 2 files, and none of them is there", "'x/1.jpg' in line 1"]),
+        (["photos", "--output", "gone.txt"], ["gone.txt", "choose another --output"]),
+        (["photos", "--output=~nobody-of-this-name/x"], ["no user 'nobody-of-this-name'"]),
         (["photos", "--detector", "hog,cascade"], ["hog,cascade", "one detector"]),
         (["photos", "--detector", ""], ["--detector is empty"]),
         (["-", "--detach"], ["--detach", "standard input"]),
@@ -166,6 +171,10 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     (tmp_path / "texts/a.txt").write_text("a")
     (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "text.onnx").write_text("not a model")
+    (tmp_path / "gone.txt").write_text("x/1.jpg\nx/2.jpg\n")
+    if "0.png" in arguments:
+        arguments = [*arguments[:1], "photos/0/0.png", *arguments[2:]]
+        (photos / "0/0.png").write_bytes(pictures.png())
     said = producer("submit", *arguments, cwd=tmp_path)
     assert said.code == 2, said.err
     assert all(word in said.error for word in words), said.error
@@ -175,14 +184,21 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
 
 
 def test_an_export_that_cannot_be_written_does_not_undo_the_run(photos: Path, tmp_path: Path) -> None:
-    (photos / "0/0.png").write_bytes(pictures.png())
-    said = producer("submit", "photos", "--format", "yolo,csv", "--json", cwd=tmp_path)
-    assert said.code == 1 and "0/0.jpg" in said.err and "0/0.png" in said.err
-    assert (said.json["state"], said.json["missing"], said.json["ok"]) == ("done", ["yolo"], 7)
+    (tmp_path / "truth.json").write_text(
+        '{"images": [{"id": 1, "file_name": "other.jpg"}], "categories": [{"id": 1, "name": "person"}]}'
+    )
+    said = producer("submit", "photos", "--format", "coco,csv", "--truth", "truth.json", "--json", cwd=tmp_path)
+    assert said.code == 1 and "coco was not written" in said.err
+    assert (said.json["state"], said.json["missing"], said.json["ok"]) == ("done", ["coco"], 6)
     run = only_run(tmp_path)
     assert (run / "detections.csv").is_file() and (run / "preview.jpg").is_file()
     assert json.loads((run / "run.json").read_text())["state"] == "done"
     assert producer("results", "--format", "csv,jsonl", "--to", ".", cwd=tmp_path).code == 0
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/yolo.txt").touch()
+    for to, words in (("detections.csv/x", "is no folder"), ("full", "not an empty folder")):
+        refused = producer("results", "--format", "yolo", "--to", to, cwd=tmp_path)
+        assert refused.code == 2 and words in refused.error
 
 
 def test_a_run_directory_that_cannot_be_read_hides_no_other(photos: Path, tmp_path: Path) -> None:

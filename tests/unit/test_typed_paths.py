@@ -31,7 +31,7 @@ NO_PATHS = {
     *("priority", "shard_size", "transport", "worker"),
 }
 #: Those that hold paths among other things, with what takes them apart: each has a test below or in its own file.
-TAKEN_APART = {"detector", "map_", "root"}
+TAKEN_APART = {"detector", "exclude", "map_", "root"}
 
 
 def parameters() -> Iterator[tuple[str, str, str, OptionInfo | ArgumentInfo]]:
