@@ -1,5 +1,8 @@
 """Makes, walks and removes folders that lie thousands deep: the standard library's own functions call themselves."""
 
+# A Path of a thousand parts takes a millisecond to make.
+# ruff: noqa: PTH102, PTH106, PTH108, PTH112, PTH118
+
 from __future__ import annotations
 
 import contextlib
@@ -10,20 +13,23 @@ from pathlib import Path
 
 def make(folder: Path) -> None:
     """With all that it lies in; what is there already is left. Raises OSError."""
-    missing = []
+    path, missing = os.fspath(folder), []
     while True:
         try:
-            folder.mkdir()
+            os.mkdir(path)
             break
         except FileNotFoundError:
-            missing.append(folder)
-            folder = folder.parent
+            if "/" not in path:
+                raise
+            missing.append(path)
+            path = path.rpartition("/")[0]
         except FileExistsError:
-            if not folder.is_dir():
+            if not os.path.isdir(path):
                 raise
             break
-    for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
+    for one in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(one)
 
 
 def files(folder: Path) -> Iterator[str]:
@@ -31,7 +37,7 @@ def files(folder: Path) -> Iterator[str]:
     folders = [""]
     while folders:
         below = folders.pop()
-        with os.scandir(folder / below) as entries:
+        with os.scandir(os.path.join(folder, below)) as entries:
             for entry in entries:
                 path = f"{below}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
@@ -42,18 +48,15 @@ def files(folder: Path) -> Iterator[str]:
 
 def remove(folder: Path) -> None:
     """With all that is in it, as far as that is allowed."""
-    folders, found = [str(folder)], []
+    folders, found = [os.fspath(folder)], []
     while folders:
         found.append(folders.pop())
-        try:
-            with os.scandir(found[-1]) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    else:
-                        Path(entry.path).unlink(missing_ok=True)
-        except OSError:
-            continue
+        with contextlib.suppress(OSError), os.scandir(found[-1]) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    os.unlink(entry.path)
     for one in reversed(found):
         with contextlib.suppress(OSError):
-            Path(one).rmdir()
+            os.rmdir(one)
