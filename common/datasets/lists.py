@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
@@ -171,7 +172,7 @@ class _Reader:
         column = self._head and self._head.paths
         known = [Reading(column, as_it_is, as_it_is)] if column else []
         known += [reading for reading, _ in self._by.most_common() if reading is not None]
-        for reading in (*known, *(readings(line) if len(self._lost) < _PATIENCE else ())):
+        for reading in itertools.chain(known, readings(line) if len(self._lost) < _PATIENCE else ()):
             text = reading.text(line)
             found = self._find(text) if text else None
             if found is None or found.is_folder:
