@@ -31,6 +31,9 @@ class Lines:
 def take_apart(data: bytes, name: str) -> Lines:
     """Raises UsageError, with the list's `name`, where nothing is in it or its text is damaged."""
     data = _as_utf8(data, name).removeprefix(codecs.BOM_UTF8)
+    if data.endswith(b"\n\x1a"):
+        # The mark with which DOS ends a text.
+        data = data[:-1]
     exact = b"\0" in data
     separator = b"\0" if exact else b"\n" if b"\n" in data else b"\r"
     ending = b"" if exact else b"\r"

@@ -231,8 +231,9 @@ class _Reader:
         odd = (
             "" if self._lines.exact or _PLAIN.fullmatch(line) else ", also without quotes, labels and blanks around it"
         )
+        count = f"{len(self._lost):,} files, and none of them is" if self._lost[1:] else "one file, and that is not"
         return (
-            f"names {len(self._lost):,} files, and none of them is there; the first, {_shown(line)} in line {number}, "
+            f"names {count} there; the first, {_shown(line)} in line {number}, "
             f"was looked for{where}{odd}: correct the list, or run this in the folder where its paths begin "
             "(if only workers see these files, add --transport path)"
         )

@@ -33,6 +33,10 @@ _HEADS = frozenset(
     b"path paths file files filename filenames file_name filepath file_path image images image_path image_file "
     b"image_name imagepath img img_path name url uri image_url src".split()
 )
+#: Also those of word processors.
+_QUOTES = tuple(tuple(pair.encode() for pair in pairs) for pairs in ('""', "''", "``", "\u201c\u201d", "\u2018\u2019"))
+#: Blanks around it, also those that do not break (U+00A0).
+_AROUND = re.compile(rb"(?:\s|\xc2\xa0)*(.*?)(?:\s|\xc2\xa0)*", re.DOTALL)
 _DRIVE = re.compile(rb"([A-Za-z]):[\\/]+(.*)", re.DOTALL)
 #: A line's last numbers, and how many are cut from it at most: labels. A path may have blanks in it.
 _NUMBERS_LAST, _MAX_NUMBERS = re.compile(rb"(?:\s+[-+]?[\d.,]+)+$"), 8
@@ -68,8 +72,7 @@ def readings(line: bytes) -> Iterator[Reading]:
 
 def parts(line: bytes) -> Iterator[Step]:
     yield stripped
-    if line.strip()[:1] in (b'"', b"'"):
-        yield unquoted
+    yield unquoted
     yield before_label
     for separator in _SEPARATORS:
         # Another column may be the path of something else that exists.
@@ -85,12 +88,16 @@ def as_it_is(text: bytes) -> bytes | None:
 
 
 def stripped(line: bytes) -> bytes | None:
-    return line.strip()
+    found = _AROUND.fullmatch(line)
+    return found and found[1]
 
 
 def unquoted(line: bytes) -> bytes | None:
-    text = line.strip()
-    return text[1:-1] if len(text) > 2 and text[:1] == text[-1:] and text[:1] in (b'"', b"'") else None
+    text = stripped(line) or b""
+    for begin, end in _QUOTES:
+        if len(text) > len(begin + end) and text.startswith(begin) and text.endswith(end):
+            return text[len(begin) : -len(end)]
+    return None
 
 
 def before_label(line: bytes) -> bytes | None:

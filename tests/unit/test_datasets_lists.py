@@ -80,6 +80,7 @@ READ = [
     (b"a.jpg # the best\n# b.jpg\n#b.jpg 0\n", [b"a.jpg"]),
     (b"0 a.jpg\n1 x y/d e.jpg", [b"a.jpg", b"x y/d e.jpg"]),
     (b"0\t1.000\ta.jpg\n1\t0.000\tx y/d e.jpg\n", [b"a.jpg", b"x y/d e.jpg"]),
+    ("\u201ca.jpg\u201d\n`b.jpg`\n\xa0c.png\xa0\r\n\x1a".encode(), [b"a.jpg", b"b.jpg", b"c.png"]),
     (b"- a.jpg\n- b.jpg", [b"a.jpg", b"b.jpg"]),
     (b"'a.jpg',\n'b.jpg',\n", [b"a.jpg", b"b.jpg"]),
     (b"path,label\na.jpg,cat\n\"x y/d e.jpg\",\"dog, big\"\n", [b"a.jpg", b"x y/d e.jpg"]),
@@ -221,7 +222,7 @@ def test_a_table_is_a_list_by_its_name_and_stdin_is_read_like_a_file(tmp_path: P
     assert items(opened(tmp_path, b"label,file\ncat,a.jpg\n", name="set.CSV")) == [b"a.jpg"]
     assert items(opened(tmp_path, b"a.jpg\t1\n", name="set.tsv")) == [b"a.jpg"]
     assert items(open_dataset(["-"], tmp_path, io.BytesIO(b'"a.jpg" 3\r\n'))) == [b"a.jpg"]
-    with pytest.raises(UsageError, match="list on standard input names 1 files, and none of them is there"):
+    with pytest.raises(UsageError, match="list on standard input names one file, and that is not there"):
         open_dataset(["-"], tmp_path, io.BytesIO(b"gone.jpg\n"))
 
 
