@@ -50,7 +50,7 @@ def read(given: Path, weights: Path | None = None) -> DarknetFiles:
     if not is_cfg:
         cfg = _cfg_of(given)
         return DarknetFiles(cfg, given, modelfile.read(cfg), data)
-    weights = _weights_of(given) if weights is None else weights.expanduser()
+    weights = weights or _weights_of(given)
     return DarknetFiles(given, weights, data, modelfile.read(weights))
 
 

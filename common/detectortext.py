@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import registry
-from common.errors import ModelError
+from common.errors import ModelError, UsageError
+from common.typedpath import expand
 
 #: What a detector may be called: it becomes part of a queue's name and of file names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -29,7 +30,7 @@ class DetectorText:
     def parse(cls, text: str) -> DetectorText:
         """A path that exists is a path, whatever characters are in it; then NAME=PATH, then a path, then a name.
 
-        Raises ModelError for what can be none of them.
+        Raises ModelError for what can be none of them, and UsageError for a `~` that stands for no folder.
         """
         text = text.strip()
         if _is_file(text) and _looks_like_path(text):
@@ -39,7 +40,7 @@ class DetectorText:
             if not path.strip():
                 raise ModelError(f"--detector {text}: there is no path after the `=`; give {text}FILE.onnx")
             _refuse_url(path.strip(), text)
-            return cls(name, _expanded(path.strip()))
+            return cls(name, Path(expand(path.strip())))
         _refuse_url(text, text)
         if _looks_like_path(text) and registry.named(text) is None:
             return cls._of_path(text)
@@ -49,7 +50,7 @@ class DetectorText:
 
     @classmethod
     def _of_path(cls, text: str) -> DetectorText:
-        path = _expanded(text)
+        path = Path(expand(text))
         if _WINDOWS.match(text) and not path.exists():
             raise ModelError(
                 f"model {text} looks like a path of Windows; manyeyes runs under Linux and macOS, where WSL has the "
@@ -99,16 +100,9 @@ def _names_file(text: str) -> bool:
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL in it, ~ of nobody
+        return Path(expand(text)).is_file()
+    except (OSError, ValueError, UsageError):  # too long for a name, a NUL in it, ~ of nobody
         return False
-
-
-def _expanded(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise ModelError(f"model {text}: {error}; give the path without `~`") from None
 
 
 def _looks_like_path(text: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from platformdirs import user_cache_path
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common import detectortext
 from common.limits import FETCH_TIMEOUT_S
+from common.typedpath import expand
 
 
 class Settings(BaseSettings):
@@ -44,6 +45,11 @@ class Settings(BaseSettings):
 
     #: Obey all of Celery's remote commands, also those that change a worker: shutdown, pool_grow, revoke, and so on.
     remote_control: bool = False
+
+    @field_validator("labels", "weights", "cache", mode="before")
+    @classmethod
+    def _expanded(cls, value: object) -> object:
+        return expand(value) if isinstance(value, str) else value
 
     @property
     def detectors(self) -> tuple[str, ...]:

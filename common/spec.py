@@ -12,8 +12,8 @@ from common.errors import ProtocolError, UsageError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, MAX_SIDE
 from common.scale import Scale
 
-#: Fields that the first versions did not have.
-_LATER = ("scale",)
+#: Fields that came after protocol 2, with the defaults that they have in its specs.
+_LATER: dict[str, Any] = {"scale": None, "exclude": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,17 @@ class Spec:
     refilterable: bool = True
     #: As common.scale.Scale reads it: what becomes 0 and 255 in images of more than 8 bits; None: their whole range.
     scale: str | None = None
+    #: Patterns of what the dataset's folders, globs and lists leave out.
+    exclude: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         return hashlib.sha256(self.to_text().encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Without later fields that say nothing: the digests of runs from before they existed stay what they were."""
-        return {name: value for name, value in asdict(self).items() if name not in _LATER or value is not None}
+        """Without later fields that have their default: a spec of before keeps its digest."""
+        fields = asdict(self)
+        return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
 
     def to_text(self) -> str:
         """Canonical JSON (ASCII, sorted keys): the same spec is the same bytes."""

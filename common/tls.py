@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import UsageError
+from common.typedpath import expand
 
 #: A parameter of the URL to the field that says it for URLs without.
 _FILES = {"ssl_ca_certs": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key"}
@@ -48,10 +49,12 @@ def options(url: str) -> dict[str, Any]:
     if unknown := [name for name in said if name not in _KNOWN]:
         raise UsageError(f"broker URL: {unknown[0]} is no option of TLS here; there are {', '.join(_KNOWN)}")
     twins = TlsFiles()
-    found: dict[str, Any] = {name: said.get(name) or getattr(twins, twin) for name, twin in _FILES.items()}
+    found: dict[str, Any] = {
+        name: expand(said.get(name) or getattr(twins, twin) or "") for name, twin in _FILES.items()
+    }
     if CA_DATA in said:
         # The URL has its own: a file of the environment's is for another broker.
-        found |= {"ssl_ca_certs": said.get("ssl_ca_certs"), CA_DATA: _pem(said[CA_DATA])}
+        found |= {"ssl_ca_certs": expand(said.get("ssl_ca_certs", "")), CA_DATA: _pem(said[CA_DATA])}
     found = {name: value for name, value in found.items() if value}
     found[_VERIFY] = _verify(said.get(_VERIFY, "required"))
     # Outright: whether redis-py does so by itself has changed between its versions.

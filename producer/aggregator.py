@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Outcome:
     missing: tuple[str, ...] = ()
     #: Where the outputs were copied to; None where they should not be, or could not.
     published: str | None = None
+    #: What the listing passed over, by kind: `listing` of `run.json`. Empty before the listing has ended.
+    passed_over: dict[str, Any] = field(default_factory=dict)
     #: Why they could not.
     unpublished: str | None = None
     #: Images were looked at, and not one gave a box, down to the floor.
@@ -152,6 +154,7 @@ def assemble(
         notices=tuple(filter(None, notices)),
         missing=tuple(missing),
         empty=empty,
+        passed_over={name: count for name, count in known.get("listing", {}).items() if name != "items"},
     )
     rundir.write(
         {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from producer import foldertree
 
 
 @contextmanager
@@ -54,8 +55,8 @@ def atomic_folder(destination: Path) -> Iterator[Path]:
         part.rename(destination)
         sync_folder(destination.parent)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        foldertree.remove(part)
+        foldertree.remove(old)
 
 
 def publish(part: Path, destination: Path) -> None:

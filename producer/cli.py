@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
-from common import __version__, logs
+from common import __version__, logs, typedpath
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from common.secrecy import redact
@@ -22,8 +22,10 @@ from producer import rundir as rundirs
 from producer.flags import (
     AsJson,
     Broker,
+    Exclude,
     JsonLines,
     Known,
+    Labels,
     Log,
     MaxFailures,
     OtherPriority,
@@ -34,9 +36,11 @@ from producer.flags import (
     Publish,
     Run,
     ShipWindow,
+    Truth,
     Wait,
     Way,
     Weights,
+    excluded,
 )
 from producer.runs import RunLine, run_lines, runs_table
 from producer.share import priority_of
@@ -73,7 +77,10 @@ def about(
 @cli.command(epilog=show.SUBMIT_EXAMPLES)
 def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ctx: typer.Context,
-    datasets: Annotated[list[str], typer.Argument(help="Folders, globs, images, lists (.txt) or - ; URLs of them.")],
+    datasets: Annotated[
+        list[str],
+        typer.Argument(parser=typedpath.text, help="Folders, globs, images, lists (.txt) or - ; URLs of them."),
+    ],
     detector: Annotated[
         str, typer.Option(envvar="MANYEYES_DETECTOR", help="NAME, PATH or NAME=PATH; `producer detectors` lists names.")
     ] = "hog",
@@ -107,6 +114,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
             "of each image as 2%:98%. (default: the whole range of their type)",
         ),
     ] = None,
+    exclude: Exclude = None,
     limit: Annotated[int | None, typer.Option(envvar="MANYEYES_LIMIT", min=1, help="Only the first N images.")] = None,
     image_timeout: Annotated[
         float,
@@ -127,9 +135,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
             "--format", envvar="MANYEYES_FORMAT", help="What to write at the end, of coco,csv,jsonl,yolo,voc."
         ),
     ] = "coco,csv",
-    truth: Annotated[
-        Path | None, typer.Option(envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use.")
-    ] = None,
+    truth: Truth = None,
     concurrency: Annotated[
         int,
         typer.Option(
@@ -139,7 +145,7 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     head: Annotated[
         str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class a line.")] = None,
+    labels: Labels = None,
     weights: Weights = None,
     shard_size: Annotated[
         str, typer.Option(envvar="MANYEYES_SHARD_SIZE", help="Images a task, or auto: about 2 s of work.")
@@ -188,7 +194,10 @@ def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
             concurrency,
             absolute_file(weights),
         ),
-        choices=DetectionChoices(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout, scale),
+        choices=DetectionChoices(
+            *(conf, iou, imgsz, classes, max_det, floor, max_pixels, limit, image_timeout, scale),
+            exclude=excluded(exclude),
+        ),
         outputs=Outputs(show.formats_of(formats), str(truth.absolute()) if truth else None),
         publish=publish,
         name=name,
@@ -318,11 +327,13 @@ def results(  # noqa: PLR0913, PLR0917 - each is one option
     format: Annotated[str, typer.Option(envvar="MANYEYES_FORMAT", help="Of coco,csv,jsonl,yolo,voc.")] = "csv",
     to: Annotated[
         Path | None,
-        typer.Option(envvar="MANYEYES_TO", help="A file, or a folder for yolo and voc. (default: in the run's folder)"),
+        typer.Option(
+            parser=typedpath.path,
+            envvar="MANYEYES_TO",
+            help="A file, or a folder for yolo and voc. (default: in the run's folder)",
+        ),
     ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use.")
-    ] = None,
+    truth: Truth = None,
     output: Output = RUNS,
 ) -> None:
     """Write a finished run's detections again: another threshold, other classes, another format. No worker needed."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from common import typedpath
 from common.errors import ExitCode
 from common.logs import printable
 from producer.flags import Broker, Output
@@ -29,7 +30,8 @@ _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "failed": "bold r
 @commands.command(epilog=EXAMPLES)
 def doctor(
     datasets: Annotated[
-        list[str] | None, typer.Argument(help="A dataset, to see whether the workers can read it.")
+        list[str] | None,
+        typer.Argument(parser=typedpath.text, help="A dataset, to see whether the workers can read it."),
     ] = None,
     broker: Broker = None,
     output: Output = Path("runs"),

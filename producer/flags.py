@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
-from common import logs
+from common import logs, typedpath
 
-Run = Annotated[str, typer.Argument(help="A run's id, a unique prefix of one, its folder, or `latest`.")]
-Output = Annotated[Path, typer.Option(envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")]
+Run = Annotated[
+    str, typer.Argument(parser=typedpath.text, help="A run's id, a unique prefix of one, its folder, or `latest`.")
+]
+Output = Annotated[
+    Path, typer.Option(parser=typedpath.path, envvar="MANYEYES_OUTPUT", help="The folder that holds run directories.")
+]
 Broker = Annotated[
     str | None,
     typer.Option(
@@ -27,10 +31,41 @@ MaxFailures = Annotated[
         help="Stop when more images than these fail, with exit code 4. (default: never)",
     ),
 ]
+Labels = Annotated[
+    Path | None,
+    typer.Option(parser=typedpath.path, envvar="MANYEYES_LABELS", help="A file with one class name a line, or coco."),
+]
 Weights = Annotated[
     Path | None,
-    typer.Option(envvar="MANYEYES_WEIGHTS", help="A Darknet .cfg's weights, where they are not found beside it."),
+    typer.Option(
+        parser=typedpath.path,
+        envvar="MANYEYES_WEIGHTS",
+        help="A Darknet .cfg's weights, where they are not found beside it.",
+    ),
 ]
+Truth = Annotated[
+    Path | None,
+    typer.Option(
+        parser=typedpath.path, envvar="MANYEYES_TRUTH", help="A COCO file whose image and category ids to use."
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Leave out files and folders of this name or, with a / in it, of this path from the dataset's root on; "
+        "repeatable. (env var: MANYEYES_EXCLUDE, separated by commas)",
+    ),
+]
+
+
+def excluded(given: list[str] | None) -> tuple[str, ...]:
+    """What was typed, else what the environment says. Not by typer, which takes a blank for a separator there."""
+    if given is not None:
+        return tuple(given)
+    return tuple(part.strip() for part in os.environ.get("MANYEYES_EXCLUDE", "").split(",") if part.strip())
+
+
 AsJson = Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON object on stdout.")]
 
 
@@ -75,6 +110,7 @@ Wait = Annotated[
 Publish = Annotated[
     str | None,
     typer.Option(
+        parser=typedpath.text,
         envvar="MANYEYES_PUBLISH",
         metavar="URL",
         help="Copy the outputs to URL/RUN when the run is done: s3://, gs://, a folder. (default: nowhere)",

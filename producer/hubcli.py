@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from common import typedpath
 from common.errors import UsageError
 from producer.acl import Role
-from producer.flags import Weights
+from producer.flags import Labels, Weights
 from producer.hub.folder import HubFolder
 
 commands = typer.Typer()
@@ -22,6 +23,7 @@ console = Console(stderr=True)
 State = Annotated[
     Path | None,
     typer.Option(
+        parser=typedpath.path,
         envvar="MANYEYES_STATE",
         metavar="FOLDER",
         help="Where the hub keeps its file, password and logs. (default: the user's state folder)",
@@ -69,9 +71,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     head: Annotated[
         str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
     ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
-    ] = None,
+    labels: Labels = None,
     weights: Weights = None,
     root: Annotated[
         list[str] | None,
@@ -250,7 +250,7 @@ def note_of_idle_hub() -> None:
 def _folder(state: Path | None) -> HubFolder:
     from producer.hub.words import default_folder
 
-    return HubFolder((state or default_folder()).expanduser().absolute())
+    return HubFolder((state or default_folder()).absolute())
 
 
 def _say(line: str) -> None:

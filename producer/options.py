@@ -33,6 +33,7 @@ class DetectionChoices:
     limit: int | None = None
     image_timeout: float = DEFAULT_IMAGE_TIMEOUT_S
     scale: str | None = None
+    exclude: tuple[str, ...] = ()
 
 
 def absolute_detector(text: str) -> str:
@@ -47,7 +48,7 @@ def absolute_detectors(text: str) -> str:
 
 def absolute_file(path: Path | None) -> str | None:
     """The same file whatever folder `resume` is typed in."""
-    return None if path is None else str(path.expanduser().absolute())
+    return None if path is None else str(path.absolute())
 
 
 def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tuple[str, ...], root: str) -> Spec:
@@ -86,6 +87,7 @@ def build_spec(choices: DetectionChoices, detector: DetectorInfo, datasets: tupl
         image_timeout=choices.image_timeout,
         refilterable=detector.refilterable,
         scale=None if choices.scale is None else str(Scale.parse(choices.scale)),
+        exclude=choices.exclude,
     )
 
 

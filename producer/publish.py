@@ -17,6 +17,8 @@ from common.datasets.urls import canonical
 from common.errors import ItemCode, ManyeyesError, UsageError
 from common.ledger import RunState
 from common.limits import FETCH_ATTEMPTS, FETCH_TIMEOUT_S
+from common.typedpath import expand
+from producer import foldertree
 from producer.aggregator import Outcome
 from producer.exports import DEFAULT_NAMES
 from producer.exports.coco import DATASET_NAME
@@ -45,14 +47,14 @@ class _Target:
     def of(cls, url: str) -> _Target:
         file_system = file_system_class(url.encode() if is_url(url.encode()) else b"file://")
         options = file_system._get_kwargs_from_urls(url)
-        if file_system.protocol in ("file", ("file", "local")):
-            options["auto_mkdir"] = True
         files = file_system(**options)
         return cls(files, files._strip_protocol(url).rstrip("/"))
 
     def put(self, source: Path, name: str) -> None:
         """Checked by its size."""
         size = source.stat().st_size
+        if getattr(self.files, "local_file", False):
+            foldertree.make(Path(self._path(name)).parent)
         self._call("put_file", str(source), self._path(name), seconds=FETCH_TIMEOUT_S + size / _SLOWEST)
         self.files.invalidate_cache()
         there = self._call("info", self._path(name))["size"]
@@ -88,7 +90,7 @@ def check_target(given: str, folder: Path) -> str:
         if url.startswith(("http://", "https://")):
             raise UsageError(f"--publish {given}: a web server takes no files; give s3://, gs://, or a folder")
     else:
-        url = str(Path(given).expanduser().absolute())
+        url = str(Path(expand(given)).absolute())
         if Path(url, run).resolve() == folder.resolve():
             raise UsageError(f"--publish {given}: the run itself is there; give another folder, or leave it out")
     try:
@@ -135,7 +137,7 @@ def _copy(rundir: RunDir, target: _Target, data: dict[str, Any]) -> None:
 def _outputs(folder: Path) -> Iterator[str]:
     for name in (*_OUTPUTS, *DEFAULT_NAMES.values()):
         if (folder / name).is_dir():
-            yield from sorted(str(file.relative_to(folder)) for file in (folder / name).rglob("*") if file.is_file())
+            yield from sorted(f"{name}/{file}" for file in foldertree.files(folder / name))
         elif (folder / name).is_file():
             yield name
 

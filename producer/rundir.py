@@ -50,6 +50,11 @@ class RunDir:
         return self.path / "manifest"
 
     @property
+    def lists(self) -> Path:
+        """What the dataset's lists named at submit, NUL-separated; not there where it has none."""
+        return self.path / "lists.paths"
+
+    @property
     def journal(self) -> Path:
         return self.path / "journal.bin"
 

@@ -18,7 +18,8 @@ from typing import Any, cast
 import redis
 from kombu.exceptions import OperationalError
 
-from common.datasets import Dataset, open_dataset
+from common import logs
+from common.datasets import Choosing, Dataset, open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError
 from common.ledger import RunState
@@ -84,7 +85,8 @@ class Session:
         if manifest.complete:
             manifest.check()
         elif dataset is None:
-            dataset = open_dataset(self.spec.datasets)
+            kept = self.rundir.lists if self.rundir.lists.exists() else None
+            dataset = open_dataset(self.spec.datasets, choice=Choosing(self.spec.exclude, kept=kept))
         broker_cpu = _broker_cpu_s(client)
         startup_s = time.monotonic() - self.begun
         owner = self._take_over(lambda: self._work(data, manifest, journal, dataset))
@@ -172,6 +174,11 @@ class Session:
             data["listing"] = manifest.facts()["listing"]
             if unreadable := data["listing"]["unreadable"]:
                 self.talk.say(f"warning: {unreadable} folders could not be read; their images are not in the run")
+            for pattern in data["listing"].get("unmatched", ()) if self.spec.limit is None else ():
+                self.talk.say(
+                    f"note: --exclude {pattern!r} has matched nothing; it is held against names, and with a / in it "
+                    f"against paths from {logs.printable(self.spec.root)} on"
+                )
             self.rundir.write({**data, "state": RunState.RUNNING})
         if state is RunState.STOPPED:
             self.talk.say(

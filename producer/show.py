@@ -172,7 +172,7 @@ class Again:
 
 def export_again(rundir: RunDir, again: Again, console: Console) -> tuple[Path, ...]:
     """Raises UsageError for a run that has no tables yet, and for a view that they cannot answer."""
-    from producer.exports import export
+    from producer.exports import check_destination, check_truth, export
     from producer.options import class_ids
     from producer.view import View
 
@@ -188,6 +188,10 @@ def export_again(rundir: RunDir, again: Again, console: Console) -> tuple[Path, 
         classes=asked.classes if again.classes is None else class_ids(again.classes, spec.labels),
         max_det=asked.max_det if again.max_det is None else again.max_det,
     )
+    view.check(spec)
+    check_destination(formats, rundir.path, again.to)
+    if again.truth is not None:
+        check_truth(again.truth)
     paths: list[Path] = []
     for name in formats:
         truth = again.truth if name == "coco" or "coco" not in again.format else None

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from common import __version__
-from common.datasets import open_dataset
+from common.datasets import Choosing, open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
@@ -24,12 +24,13 @@ from producer import rundir as rundirs
 from producer.aggregator import Outcome, Outputs
 from producer.cluster import Launch, open_cluster
 from producer.exports import check_truth
+from producer.exports.stems import check_formats
 from producer.max_failures import MaxFailures
 from producer.options import DetectionChoices, build_spec, size_note
 from producer.publish import check_target
 from producer.rundir import RunDir
 from producer.session import RunInterrupted, Session, Talk, fields_of, orderly, preload
-from producer.transport import Transport
+from producer.transport import Transport, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ def submit(request: Request, talk: Talk) -> Outcome:
         Scale.parse(request.choices.scale)
     if request.outputs.truth is not None:
         check_truth(Path(request.outputs.truth))
-    dataset = open_dataset(request.datasets)
+    # A list may name what only workers see, if its user says that they read it.
+    unseen = request.broker_url is not None and request.transport.way is Way.PATH
+    dataset = open_dataset(request.datasets, choice=Choosing(request.choices.exclude, unseen))
+    check_formats(request.outputs.formats, dataset, request.choices.limit)
     if not request.signed_urls and (signed := dataset.signed()) is not None:
         raise UsageError(
             f"{signed} has a signature, key or token in it, which run.json and the tables would show: give workers "
@@ -73,8 +77,10 @@ def submit(request: Request, talk: Talk) -> Outcome:
     run = rundirs.new_run_id()
     publish = None if request.publish is None else check_target(request.publish, request.output / run)
     rundir = rundirs.create(request.output, run)
-    dataset = dataset.keep_stdin(rundir.path / "stdin.list")
+    dataset.keep_lists(rundir.lists)
     try:
+        for note in dataset.notes:
+            talk.say(f"note: {note}")
         with orderly(rundir), open_cluster(request.broker_url, request.launch, rundir) as cluster:
             preload()
             detector = cluster.detector(request.wait_s, talk.say)

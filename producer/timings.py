@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from producer import atomic
+from producer import atomic, passedover
 from producer.stages import STAGES
 from producer.tables import TIMINGS_FILE, open_table
 
@@ -174,6 +174,7 @@ def summary_table(outcome: Outcome) -> RenderableType:
         ("images", _images(outcome)),
         *([("failed", _failed(outcome))] if outcome.failed else []),
         *([("deep", _deep(outcome))] if outcome.deep else []),
+        *([("passed over", passed)] if (passed := passedover.words(outcome.passed_over)) else []),
         ("detections", f"{outcome.detections:,}" + ": no image gave one, even at the floor" * outcome.empty),
         ("speed", _speed(outcome, figures)),
         *([("time", _stages(figures))] if figures["other_share"] is not None else []),

@@ -13,10 +13,11 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 
-from common import logs
+from common import logs, typedpath
 from common.broker import check_url
 from common.errors import ExitCode, UsageError, line_of
 from common.secrecy import hide, redact
+from common.typedpath import expand
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -56,10 +57,16 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         str | None, typer.Option(envvar="MANYEYES_HEAD", help="How an ONNX model's outputs are read.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(envvar="MANYEYES_LABELS", help="A file with one class name a line.")
+        Path | None,
+        typer.Option(
+            parser=typedpath.path, envvar="MANYEYES_LABELS", help="A file with one class name a line, or coco."
+        ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(envvar="MANYEYES_WEIGHTS", help="A Darknet .cfg's weights, where they are not found.")
+        Path | None,
+        typer.Option(
+            parser=typedpath.path, envvar="MANYEYES_WEIGHTS", help="A Darknet .cfg's weights, where they are not found."
+        ),
     ] = None,
     root: Annotated[
         list[str] | None,
@@ -144,7 +151,7 @@ def broker_url(text: str) -> str:
     if "://" in text:
         return text
     try:
-        return Path(text).expanduser().read_text().strip()
+        return Path(expand(text)).read_text().strip()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no text"
         raise UsageError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from common.datasets import Allowed, fetch, is_url, url_root
 from common.datasets import whole as whole_of
 from common.errors import UsageError
+from common.typedpath import expand_list, expand_pairs
 
 #: The root that stands for whatever this user may read: of an embedded worker, whose producer is the same user.
 EVERYTHING = b"*"
@@ -34,7 +35,7 @@ class Roots:
 
         Raises UsageError, also where a folder is none.
         """
-        pairs, given = _pairs(maps), [os.fsencode(part) for part in _parts(roots)]
+        pairs, given = _pairs(expand_pairs(maps)), [os.fsencode(part) for part in _parts(expand_list(roots))]
         folders = [_real(f"--root {os.fsdecode(one)}", one) for one in given if not is_url(one) and one != EVERYTHING]
         folders += [os.path.realpath(here or b"/") for _, here in pairs]
         allowed = Allowed(tuple(folders), tuple(url_root(one) for one in given if is_url(one)))

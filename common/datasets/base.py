@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from common.datasets.sieve import Sieve
 
 #: Name endings, lower case, that folders and globs take for images: what a worker can decode.
 IMAGE_SUFFIXES = frozenset(
@@ -36,6 +40,16 @@ class ListingCounts:
     link_loops: int = 0
     #: Folders below the given ones that could not be listed.
     unreadable: int = 0
+    #: What network storage, macOS and Windows leave between the images, such as thumbnails; a folder counts once.
+    leftovers: int = 0
+    #: Run directories of manyeyes, and published copies of them.
+    run_dirs: int = 0
+    #: Files and folders that --exclude names; a folder counts once.
+    excluded: int = 0
+    #: --exclude's patterns that have matched nothing.
+    unmatched: tuple[str, ...] = ()
+    #: The most frequent name endings of `not_images`, with how many files have each; "" is a name without one.
+    endings: dict[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)
@@ -44,13 +58,43 @@ class Tally:
 
     items: int = 0
     hidden: int = 0
-    not_images: int = 0
     repeated: int = 0
     link_loops: int = 0
     unreadable: int = 0
+    leftovers: int = 0
+    run_dirs: int = 0
+    #: Of each of --exclude's patterns.
+    excluded: Counter[str] = field(default_factory=Counter)
+    endings: Counter[bytes] = field(default_factory=Counter)
+
+    def not_image(self, name: bytes) -> None:
+        ending = name.lower().rpartition(b".")[2] if b"." in name else b""
+        # Names such as `log.20261127-101530` would make as many endings as there are files.
+        known = ending in self.endings or len(self.endings) < _MAX_ENDINGS
+        self.endings[ending if known and len(ending) <= _MAX_ENDING else b""] += 1
 
     def counts(self) -> ListingCounts:
-        return ListingCounts(**asdict(self))
+        """As far as the listing has come."""
+        return ListingCounts(
+            items=self.items,
+            hidden=self.hidden,
+            not_images=self.endings.total(),
+            repeated=self.repeated,
+            link_loops=self.link_loops,
+            unreadable=self.unreadable,
+            leftovers=self.leftovers,
+            run_dirs=self.run_dirs,
+            excluded=self.excluded.total(),
+            unmatched=tuple(pattern for pattern, times in self.excluded.items() if not times),
+            endings={
+                display_path(b"." + ending if ending else b""): times
+                for ending, times in sorted(self.endings.items(), key=lambda one: (-one[1], one[0]))[:_SHOWN_ENDINGS]
+            },
+        )
+
+
+#: Endings that are counted apart, bytes of one, and how many are told.
+_MAX_ENDINGS, _MAX_ENDING, _SHOWN_ENDINGS = 256, 12, 5
 
 
 class Source(Protocol):
@@ -60,8 +104,8 @@ class Source(Protocol):
     def prefix(self) -> bytes:
         """Absolute folder, ending in '/', that every path of it begins with."""
 
-    def paths(self, tally: Tally) -> Iterator[bytes]:
-        """Absolute paths, never falling in the order of their bytes. What is passed over goes into `tally`."""
+    def paths(self, sieve: Sieve) -> Iterator[bytes]:
+        """Absolute paths, never falling in the order of their bytes. The sieve decides what is passed over."""
 
 
 def is_image_name(name: bytes) -> bool:

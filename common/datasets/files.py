@@ -10,11 +10,15 @@ import functools
 import os
 from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from common.datasets.allowed import READ, Allowed, check_regular
-from common.datasets.base import Tally, with_slash
+from common.datasets.base import with_slash
 from common.errors import ItemCode, ItemError
 from common.limits import MAX_FILE_BYTES
+
+if TYPE_CHECKING:
+    from common.datasets.sieve import Sieve
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Files:
         ends = {os.path.dirname(names[0]), os.path.dirname(names[-1])}
         return cls(with_slash(os.path.commonpath(ends)), names)
 
-    def paths(self, tally: Tally) -> Iterator[bytes]:
-        return iter(self.names)
+    def paths(self, sieve: Sieve) -> Iterator[bytes]:
+        return (name for name in self.names if not sieve.excludes(name))
 
 
 def absolute(path: bytes, folder: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A folder in, the absolute paths of its images out, in byte order and without holding them all."""
+"""Lists the absolute paths of a folder's images in byte order, without holding them all."""
 
 # Paths are bytes here, and pathlib holds text only.
 # ruff: noqa: PTH116
@@ -11,12 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from common.datasets.base import Tally, display_path, is_image_name, with_slash
+from common.datasets.base import display_path, is_image_name, with_slash
+from common.datasets.sieve import Sieve, is_run_dir
 from common.errors import UsageError
 
 
 class Choice(Protocol):
     """Which part of a folder is wanted. Paths are relative to the folder, without a slash at the end."""
+
+    @property
+    def spelled(self) -> frozenset[bytes]:
+        """Names that the user wrote out."""
 
     def enters(self, folder: bytes) -> bool:
         """Whether the folder can hold anything wanted."""
@@ -27,6 +32,8 @@ class Choice(Protocol):
 
 class Everything:
     """No choice at all."""
+
+    spelled: frozenset[bytes] = frozenset()
 
     def enters(self, folder: bytes) -> bool:
         return True
@@ -46,87 +53,99 @@ class Folder:
     def at(cls, folder: bytes) -> Folder:
         return cls(with_slash(folder))
 
-    def paths(self, tally: Tally) -> Iterator[bytes]:
+    def paths(self, sieve: Sieve) -> Iterator[bytes]:
         """Raises UsageError where the folder itself cannot be listed."""
+        walk = _Walk(sieve, self.choice.spelled)
         try:
-            levels = [_Level.open(self.prefix, frozenset(), tally)]
+            walk.enter(self.prefix)
         except OSError as error:
             raise UsageError(
                 f"folder {display_path(self.prefix)} cannot be listed: {os.strerror(error.errno or 0)}; "
                 "check its permissions"
             ) from None
         skip = len(self.prefix)
-        while levels:
-            level = levels[-1]
+        while walk.levels:
+            level = walk.levels[-1]
             if not level.keys:
-                levels.pop()
+                walk.leave()
                 continue
             path = level.prefix + level.keys.pop()
             if not path.endswith(b"/"):
                 if self.choice.takes(path[skip:]):
                     yield path
             elif self.choice.enters(path[skip:-1]):
-                below = _enter(path, level.ancestors, tally)
-                if below is not None:
-                    levels.append(below)
+                walk.try_to_enter(path)
 
 
 @dataclass(slots=True)
 class _Level:
-    """One folder on the way down: what is left of it, last first, and the folders that it is in."""
+    """One folder on the way down: what is left of it, last first."""
 
     prefix: bytes
     keys: list[bytes]
-    #: (device, inode) of the folder and of all that it is in.
-    ancestors: frozenset[tuple[int, int]]
+    #: (device, inode)
+    identity: tuple[int, int]
 
-    @classmethod
-    def open(cls, prefix: bytes, ancestors: frozenset[tuple[int, int]], tally: Tally) -> _Level:
+
+class _Walk:
+    """The folders from the given one down to where the walk is: a list, for they may be thousands."""
+
+    def __init__(self, sieve: Sieve, spelled: frozenset[bytes]) -> None:
+        self.levels: list[_Level] = []
+        self._sieve, self._tally = sieve, sieve.tally
+        self._spelled = spelled
+        self._inside: set[tuple[int, int]] = set()
+
+    def enter(self, prefix: bytes) -> None:
         status = os.stat(prefix)
         identity = (status.st_dev, status.st_ino)
-        if identity in ancestors:
+        if identity in self._inside:
             raise OSError(errno.ELOOP, "a link to a folder that it is in")
-        return cls(prefix, _keys(prefix, tally), ancestors | {identity})
+        self.levels.append(_Level(prefix, self._keys(prefix), identity))
+        self._inside.add(identity)
 
+    def leave(self) -> None:
+        self._inside.discard(self.levels.pop().identity)
 
-def _enter(prefix: bytes, ancestors: frozenset[tuple[int, int]], tally: Tally) -> _Level | None:
-    """The level below, or None (and a count) where it cannot be entered."""
-    try:
-        return _Level.open(prefix, ancestors, tally)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            tally.link_loops += 1
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR):
-            tally.unreadable += 1
-        else:
-            raise UsageError(
-                f"folder {display_path(prefix)} cannot be listed: {os.strerror(error.errno or 0)}; "
-                "mend it or leave it out"
-            ) from None
-    return None
-
-
-def _keys(folder: bytes, tally: Tally) -> list[bytes]:
-    """Names of the images and, ending in '/', of the folders; the last first.
-
-    With the slash, the order of the names is the order of the whole paths below them.
-    """
-    keys = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith(b"."):
-                tally.hidden += 1
-            elif _is_folder(entry):
-                keys.append(name + b"/")
-            elif is_image_name(name):
-                keys.append(name)
-            elif entry.is_symlink() and _loops(entry.path):
-                tally.link_loops += 1
+    def try_to_enter(self, prefix: bytes) -> None:
+        """Counts a folder that cannot be entered."""
+        try:
+            self.enter(prefix)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self._tally.link_loops += 1
+            elif error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR):
+                self._tally.unreadable += 1
             else:
-                tally.not_images += 1
-    keys.sort(reverse=True)
-    return keys
+                raise UsageError(
+                    f"folder {display_path(prefix)} cannot be listed: {os.strerror(error.errno or 0)}; "
+                    "mend it or leave it out"
+                ) from None
+
+    def _keys(self, folder: bytes) -> list[bytes]:
+        """Names of the images and, ending in '/', of the folders; the last first.
+
+        With the slash, the order of the names is the order of the whole paths below them.
+        """
+        if is_run_dir(folder):
+            self._tally.run_dirs += 1
+            return []
+        keys = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name, is_folder = entry.name, _is_folder(entry)
+                if self._sieve.passes_over(folder, name, is_folder, self._spelled):
+                    continue
+                if is_folder:
+                    keys.append(name + b"/")
+                elif is_image_name(name):
+                    keys.append(name)
+                elif entry.is_symlink() and _loops(entry.path):
+                    self._tally.link_loops += 1
+                else:
+                    self._tally.not_image(name)
+        keys.sort(reverse=True)
+        return keys
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:

@@ -9,8 +9,9 @@ from common.datasets import stores
 from common.datasets.base import Tally, display_path, is_image_name, with_slash
 from common.datasets.files import Files
 from common.datasets.folder import Choice, Everything
-from common.datasets.globs import Pattern
-from common.datasets.lists import LIST_SUFFIXES, parse_list
+from common.datasets.lists import parse_list
+from common.datasets.pattern import Pattern
+from common.datasets.sieve import RUN_PICTURE, RUN_TABLES, Sieve
 from common.datasets.stores import Kind
 from common.datasets.urls import canonical, common_parent, glob_base, parent
 from common.errors import ItemCode, ItemError, ManyeyesError, UsageError
@@ -24,12 +25,13 @@ class RemoteFolder:
     prefix: bytes
     choice: Choice = field(default_factory=Everything)
 
-    def paths(self, tally: Tally) -> Iterator[bytes]:
+    def paths(self, sieve: Sieve) -> Iterator[bytes]:
         """Names come as the server lists them, a page at a time where it has pages.
 
         Raises UsageError where the folder itself cannot be listed, ManyeyesError where one below it cannot be for now.
         """
-        levels = [_Level(self.prefix, _keys(self.prefix, tally))]
+        tally, spelled = sieve.tally, self.choice.spelled
+        levels = [_Level(self.prefix, _keys(self.prefix, sieve, spelled))]
         skip = len(self.prefix)
         while levels:
             level = levels[-1]
@@ -50,7 +52,7 @@ class RemoteFolder:
                 # Pages can be made up without an end, each below the other.
                 tally.unreadable += 1
             elif self.choice.enters(path[skip:-1]):
-                levels.append(_Level(path, _keys(path, tally)))
+                levels.append(_Level(path, _keys(path, sieve, spelled)))
 
 
 @dataclass(slots=True)
@@ -71,15 +73,23 @@ def _passed_over(level: _Level, top: bool, error: ItemError, tally: Tally) -> No
     tally.unreadable += 1
 
 
-def _keys(folder: bytes, tally: Tally) -> Iterator[bytes]:
+def _keys(folder: bytes, sieve: Sieve, spelled: frozenset[bytes]) -> Iterator[bytes]:
     """Of the images and folders. With its slash, a folder stands where the paths below it do."""
+    tables = 0
     for name in stores.names(folder):
-        if name.startswith((b".", b"/")):
-            tally.hidden += 1
-        elif name.endswith(b"/") or is_image_name(name):
+        is_folder = name.endswith(b"/")
+        tables += name in RUN_TABLES
+        if name == RUN_PICTURE and tables == len(RUN_TABLES):
+            # A published run: by the order of names, its tables come before its one picture.
+            sieve.tally.run_dirs += 1
+        elif name.startswith(b"/"):
+            sieve.tally.hidden += 1
+        elif sieve.passes_over(folder, name.removesuffix(b"/"), is_folder, spelled):
+            continue
+        elif is_folder or is_image_name(name):
             yield name
         else:
-            tally.not_images += 1
+            sieve.tally.not_image(name)
 
 
 def _why(error: ItemError) -> str:
@@ -99,8 +109,8 @@ def named(urls: Iterable[bytes]) -> Files:
     return Files(with_slash(common_parent(ends)), names)
 
 
-def open_url(given: str) -> RemoteFolder | list[bytes]:
-    """A folder or glob, or the objects that a single one's URL stands for: itself, or those that it lists.
+def open_url(given: str) -> RemoteFolder | bytes:
+    """A folder or glob, or a single object's own URL.
 
     Raises UsageError where there is nothing, or nothing that can be read.
     """
@@ -114,8 +124,14 @@ def open_url(given: str) -> RemoteFolder | list[bytes]:
     try:
         if stores.kind(url) is Kind.FOLDER:
             return RemoteFolder(with_slash(url))
-        if not url.lower().endswith(LIST_SUFFIXES):
-            return [url]
-        return parse_list(stores.read(url), parent(url), repr(given))
+        return url
+    except ItemError as error:
+        raise UsageError(f"{given!r} cannot be read: {_why(error)}") from None
+
+
+def list_at(url: bytes, given: str) -> list[bytes]:
+    """The objects that a list names which lies at a URL. Raises UsageError where it cannot be read."""
+    try:
+        return parse_list(stores.read(url), [parent(url)], repr(given)).names
     except ItemError as error:
         raise UsageError(f"{given!r} cannot be read: {_why(error)}") from None

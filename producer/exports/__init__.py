@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -67,6 +69,16 @@ def export(
 
         return coco.write(source, target, truth)
     return Exported(tuple(import_module(f"producer.exports.{format}").write(source, target)))
+
+
+def check_destination(formats: Iterable[str], run_dir: Path, destination: Path | None) -> None:
+    """Raises UsageError where one of several formats cannot be written there, before any is."""
+    for format in formats:
+        target = _target(format, run_dir, destination).absolute()
+        folder = next(one for one in target.parents if os.path.lexists(one))
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            why = "cannot be written to" if folder.is_dir() else "is no folder"
+            raise UsageError(f"--to {destination}: {folder} {why}; name another place, nothing was written")
 
 
 def _target(format: str, run_dir: Path, destination: Path | None) -> Path:

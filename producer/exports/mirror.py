@@ -1,22 +1,19 @@
-"""Image paths in; the same tree of folders, with one file an image, out."""
+"""Mirrors the dataset's folders, with one file an image."""
 
 from __future__ import annotations
 
+import errno
 import os
 from array import array
 from pathlib import Path
 
 import numpy as np
 
+from common.datasets import display_path
 from common.errors import UsageError
+from producer import foldertree
 from producer.exports.blocks import Source
-
-
-def stem(path: bytes) -> bytes:
-    """The relative path without its last ending; a name that only begins with a dot has none."""
-    folder, slash, name = path.rpartition(b"/")
-    bare, dot, _ = name.rpartition(b".")
-    return folder + slash + (bare if dot and bare.strip(b".") else name)
+from producer.exports.stems import refusal, stem
 
 
 def check_stems(source: Source) -> None:
@@ -31,15 +28,24 @@ def check_stems(source: Source) -> None:
     for block in source.blocks() if suspects else ():
         for path in block.raw_paths:
             if hash(stem(path)) in suspects and (other := seen.setdefault(stem(path), path)) != path:
-                first, second = (name.decode("utf-8", "backslashreplace") for name in (other, path))
-                raise UsageError(
-                    f"{first} and {second} would be one file in a format that names files by stem; "
-                    "rename one of them, or use --format coco, csv or jsonl; nothing was written"
-                )
+                raise refusal(other, path)
 
 
-def place(folder: Path, path: bytes, ending: str) -> Path:
-    """Where an image's file goes; its folders are made."""
+def write_beside(folder: Path, path: bytes, ending: str, content: bytes) -> None:
+    """Writes an image's file, and makes its folders.
+
+    Raises UsageError where the file system has no room for that name: too long, or of a folder.
+    """
     target = folder / os.fsdecode(stem(path) + ending.encode())
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
+    try:
+        foldertree.make(target.parent)
+        target.write_bytes(content)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+            raise
+        shown = display_path(path)
+        raise UsageError(
+            f"{shown if len(shown) <= 120 else f'{shown[:120]}...'} cannot have a file of its stem "
+            f"({os.strerror(error.errno)}); use --format coco, csv or jsonl, or `producer results --to` a short path; "
+            "nothing was written"
+        ) from None

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from producer.atomic import atomic_folder
 from producer.exports.blocks import Source
-from producer.exports.mirror import check_stems, place
+from producer.exports.mirror import check_stems, write_beside
 
 #: Characters that XML 1.0 cannot hold, even escaped, and the carriage return, which its readers change.
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -29,7 +29,7 @@ def write(source: Source, destination: Path) -> list[Path]:
                     tree = _annotation(image, rows)
                     ElementTree.indent(tree)
                     text = ElementTree.tostring(tree, encoding="utf-8", xml_declaration=True)
-                    place(folder, path, ".xml").write_bytes(text + b"\n")
+                    write_beside(folder, path, ".xml", text + b"\n")
     return [destination]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from producer.atomic import atomic_folder
 from producer.exports.blocks import Block, Source
-from producer.exports.mirror import check_stems, place
+from producer.exports.mirror import check_stems, write_beside
 
 
 def write(source: Source, destination: Path) -> list[Path]:
@@ -23,7 +23,7 @@ def write(source: Source, destination: Path) -> list[Path]:
             for number, (path, status) in enumerate(zip(block.raw_paths, block.images["status"], strict=True)):
                 if status.as_py() == "ok":
                     text = "".join(lines[bounds[number] : bounds[number + 1]])
-                    place(folder / "labels", path, ".txt").write_text(text, "ascii")
+                    write_beside(folder / "labels", path, ".txt", text.encode("ascii"))
     return [destination]
 
 

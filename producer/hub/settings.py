@@ -9,6 +9,7 @@ from typing import Any
 
 from common.errors import UsageError
 from common.tls import CA_DATA
+from common.typedpath import expand
 from producer.acl import Role
 from producer.cluster import Launch
 from producer.hub import addresses
@@ -23,7 +24,7 @@ DASHBOARD = "dashboard"
 def absolute_roots(text: str) -> str:
     """The same wherever the workers are started; URLs and `*` as they are."""
     parts = (part.strip() for part in text.split(",") if part.strip())
-    return ",".join(part if "://" in part or part == "*" else str(Path(part).expanduser().absolute()) for part in parts)
+    return ",".join(part if "://" in part or part == "*" else str(Path(expand(part)).absolute()) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,11 @@ def submit_without_root_rights(cwd: Path) -> tuple[int, dict[str, object]]:
         (["photos", "--conf", "0.1", "--floor", "0.2"], ["--conf 0.1", "floor"]),
         (["photos", "--conf", "0.005"], ["--conf 0.005", "floor"]),
         (["photos", "--truth", "nope.json"], ["nope.json"]),
+        (["photos", "0.png", "--format", "yolo,csv"], ["0/0.jpg and 0/0.png", "--exclude"]),
+        (["photos", "--exclude", "*.j*"], ["--exclude '*.j*' leaves no image"]),
+        (["gone.txt"], ["names 2 files, and none of them is there", "'x/1.jpg' in line 1"]),
+        (["photos", "--output", "gone.txt"], ["gone.txt", "choose another --output"]),
+        (["photos", "--output=~nobody-of-this-name/x"], ["no user 'nobody-of-this-name'"]),
         (["photos", "--detector", "hog,cascade"], ["hog,cascade", "one detector"]),
         (["photos", "--detector", ""], ["--detector is empty"]),
         (["-", "--detach"], ["--detach", "standard input"]),
@@ -168,6 +173,10 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     (tmp_path / "texts/a.txt").write_text("a")
     (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "text.onnx").write_text("not a model")
+    (tmp_path / "gone.txt").write_text("x/1.jpg\nx/2.jpg\n")
+    if "0.png" in arguments:
+        arguments = [*arguments[:1], "photos/0/0.png", *arguments[2:]]
+        (photos / "0/0.png").write_bytes(pictures.png())
     said = producer("submit", *arguments, cwd=tmp_path)
     assert said.code == 2, said.err
     assert all(word in said.error for word in words), said.error
@@ -176,15 +185,62 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     assert not runs.exists() or not list(runs.iterdir())
 
 
+def test_a_folder_is_submitted_again_beside_its_runs_and_what_is_passed_over_is_told(
+    photos: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name in ("@eaDir/0.jpg", "._0.jpg", "clip.mov", "1/raw.cr2", "thumbs/0.jpg"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes(pictures.jpeg())
+    options = ("--exclude", "thumbs/", "--exclude", "nothing.*")
+    home = tmp_path_factory.mktemp("home")
+    assert producer("submit", ".", "--output=~/runs", cwd=tmp_path, HOME=str(home)).code == 0
+    assert only_run(home).is_dir() and not (tmp_path / "~").exists()
+    first = producer("submit", ".", *options, cwd=tmp_path)
+    assert first.code == 0, first.err
+    passed_over = "2 other files (1 .cr2, 1 .mov), 1 hidden, 1 left by other systems, 1 run directory, 1 excluded"
+    assert f"passed over  {passed_over}" in first.out
+    assert "--exclude 'nothing.*' has matched nothing" in first.err
+    again = producer("submit", ".", "--json", cwd=tmp_path, MANYEYES_EXCLUDE="thumbs,*.cr2")
+    assert (again.code, again.json["items"], again.json["passed_over"]["run_dirs"]) == (0, 6, 2)
+    assert again.json["passed_over"]["excluded"] == 2
+    assert producer("submit", again.json["run_dir"], cwd=tmp_path).error.startswith("folder ")
+
+
+def test_what_a_list_means_does_not_change_until_the_run_is_resumed(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/list.txt").write_bytes(
+        b"path,label\r\nphotos\\0\\0.jpg,1\r\nphotos\\1\\1.jpg,1\r\nphotos\\gone.jpg,2\r\n"
+    )
+    said = producer("submit", "set/list.txt", "--exclude", "1.jpg", "--json", cwd=tmp_path)
+    assert (said.code, said.json["errors"]) == (3, {"not_found": 1}), said.err
+    assert "is taken for" in said.err and "relative to" in said.err and "'path,label' names no file" in said.err
+    # As a kill before the listing had ended would leave it.
+    run = only_run(tmp_path)
+    (run / "manifest/complete.json").unlink()
+    data = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**data, "state": "running"}))
+    (tmp_path / "set/list.txt").unlink()
+    (tmp_path / "photos\\0\\0.jpg,1").write_bytes(pictures.jpeg())
+    again = producer("resume", "--json", cwd=tmp_path)
+    assert (again.code, again.json["digest"]) == (3, said.json["digest"]), again.err
+
+
 def test_an_export_that_cannot_be_written_does_not_undo_the_run(photos: Path, tmp_path: Path) -> None:
-    (photos / "0/0.png").write_bytes(pictures.png())
-    said = producer("submit", "photos", "--format", "yolo,csv", "--json", cwd=tmp_path)
-    assert said.code == 1 and "0/0.jpg" in said.err and "0/0.png" in said.err
-    assert (said.json["state"], said.json["missing"], said.json["ok"]) == ("done", ["yolo"], 7)
+    (tmp_path / "truth.json").write_text(
+        '{"images": [{"id": 1, "file_name": "other.jpg"}], "categories": [{"id": 1, "name": "person"}]}'
+    )
+    said = producer("submit", "photos", "--format", "coco,csv", "--truth", "truth.json", "--json", cwd=tmp_path)
+    assert said.code == 1 and "coco was not written" in said.err
+    assert (said.json["state"], said.json["missing"], said.json["ok"]) == ("done", ["coco"], 6)
     run = only_run(tmp_path)
     assert (run / "detections.csv").is_file() and (run / "preview.jpg").is_file()
     assert json.loads((run / "run.json").read_text())["state"] == "done"
     assert producer("results", "--format", "csv,jsonl", "--to", ".", cwd=tmp_path).code == 0
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/yolo.txt").touch()
+    for to, words in (("detections.csv/x", "is no folder"), ("full", "not an empty folder")):
+        refused = producer("results", "--format", "yolo", "--to", to, cwd=tmp_path)
+        assert refused.code == 2 and words in refused.error
 
 
 def test_a_run_directory_that_cannot_be_read_hides_no_other(photos: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.datasets import ListingCounts, display_path, open_dataset, pack_path, unpack_path
+from common.datasets import Choosing, ListingCounts, display_path, open_dataset, pack_path, unpack_path
 from common.datasets.files import absolute
 from common.errors import UsageError
 from common.limits import MAX_PATH_BYTES
@@ -131,8 +131,9 @@ def test_named_files_are_taken_whatever_their_name(tmp_path):
         (b"n\xe9.jpg\nx.jpg", [b"n\xe9.jpg", b"x.jpg"]),
     ],
 )
-def test_a_list_is_relative_to_its_folder_and_needs_no_files(tmp_path, content, found):
-    (tmp_path / "lists").mkdir()
+@pytest.mark.parametrize("there", [all, any])
+def test_a_list_is_relative_to_its_folder_and_needs_not_all_files(tmp_path, content, found, there):
+    touch(tmp_path / "lists", *(found if there is all else found[:1]))
     (tmp_path / "lists" / "train.txt").write_bytes(content)
 
     assert listed("lists/train.txt", cwd=tmp_path) == found
@@ -140,13 +141,14 @@ def test_a_list_is_relative_to_its_folder_and_needs_no_files(tmp_path, content, 
 
 
 def test_a_list_on_stdin_is_relative_to_the_working_folder_and_can_be_kept(tmp_path):
+    touch(tmp_path, "b.jpg")
     dataset = open_dataset(["-"], tmp_path, io.BytesIO(b"b.jpg\nsub/a\xff.jpg\nb.jpg\n"))
     items = list(dataset.items())
-    kept = dataset.keep_stdin(tmp_path / "stdin.list")
+    dataset.keep_lists(tmp_path / "lists.paths")
 
     assert dataset.paths == ("-",)
     assert [item.path for item in items] == [b"b.jpg", b"sub/a\xff.jpg"]
-    again = open_dataset(kept.paths)
+    again = open_dataset(dataset.paths, Path("/"), choice=Choosing(kept=tmp_path / "lists.paths"))
     assert (again.root, list(again.items()), again.counts) == (dataset.root, items, dataset.counts)
 
 
@@ -210,7 +212,7 @@ def test_refusals_name_the_path_and_the_reason(tmp_path):
     touch(tmp_path, "docs/a.md", "docs/.b.jpg", "nothing.txt", "wide.txt")
     (tmp_path / "empty").mkdir()
     (tmp_path / "nothing.txt").write_bytes(b"\n \n")
-    (tmp_path / "wide.txt").write_bytes("a.jpg\n".encode("utf-16"))
+    (tmp_path / "wide.txt").write_bytes("a.jpg\n".encode("utf-16")[:-1])
     (tmp_path / "gone").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe")
 

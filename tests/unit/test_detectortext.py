@@ -8,7 +8,7 @@ import pytest
 
 from common import detectortext
 from common.detectortext import DetectorText
-from common.errors import ModelError
+from common.errors import ModelError, UsageError
 from common.settings import Settings
 from producer.options import absolute_detector, absolute_detectors
 
@@ -59,7 +59,7 @@ def test_a_path_that_exists_is_a_path(there: str | None, typed: str, name: str, 
 def test_a_tilde_is_the_users_home(folder: Path) -> None:
     assert DetectorText.parse("~/best.onnx").path == folder / "home/best.onnx"
     assert DetectorText.parse("mine=~/x.onnx") == DetectorText("mine", folder / "home/x.onnx")
-    with pytest.raises(ModelError, match="give the path without `~`"):
+    with pytest.raises(UsageError, match="no user 'nobody-of-that-name' here"):
         DetectorText.parse("~nobody-of-that-name/best.onnx")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import UsageError
 from producer.exports import export
-from producer.exports.mirror import stem
+from producer.exports.stems import stem
 from producer.view import View
 from tests.unit.tabled import LABELS, failed, ok, pending, run, spec
 

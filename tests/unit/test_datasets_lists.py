@@ -1,0 +1,269 @@
+"""Tests that a line of a list means the file that a person would say it means, however the list was made."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from common.datasets import Choosing, Dataset, open_dataset
+from common.datasets.lines import take_apart
+from common.errors import UsageError
+
+SHARED = Path(__file__).parents[3] / "shared/field-cases/lists"
+UMLAUT = unicodedata.normalize("NFC", "u\u0308ni\u0308.jpg").encode()
+
+
+def touch(folder: Path, *names: str | bytes) -> Path:
+    for name in names:
+        path = folder / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return folder
+
+
+def opened(folder: Path, content: bytes, cwd: Path | None = None, name: str = "list.txt") -> Dataset:
+    (folder / name).write_bytes(content)
+    return open_dataset([str(folder / name)], cwd or Path("/"))
+
+
+def items(dataset: Dataset) -> list[bytes]:
+    return [item.path for item in dataset.items()]
+
+
+def refusal(folder: Path, content: bytes, cwd: Path | None = None) -> str:
+    with pytest.raises(UsageError) as caught:
+        opened(folder, content, cwd)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the cases from the field are not beside the checkout")
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("backslash.txt", [b"a.jpg", b"b.jpg", b"sub dir/c.jpg"]),
+        ("bom_crlf.txt", [b"a.jpg", b"b.jpg", b"sub dir/c.jpg"]),
+        ("comment.txt", [b"a.jpg"]),
+        ("crlf.txt", [b"a.jpg", b"b.jpg", b"sub dir/c.jpg"]),
+        ("csv.txt", [b"a.jpg"]),
+        ("nfd.txt", [UMLAUT]),
+        ("quoted.txt", [b"a.jpg", b"b.jpg"]),
+        ("tilde.txt", [b"a.jpg"]),
+        ("trailing_space.txt", [b"a.jpg", b"b.jpg"]),
+        ("utf16.txt", [b"a.jpg", b"b.jpg", b"sub dir/c.jpg"]),
+        ("with_label.txt", [b"a.jpg", b"b.jpg"]),
+    ],
+)
+def test_lists_from_the_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, found: list[bytes]) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path, "a.jpg", "b.jpg", "sub dir/c.jpg", UMLAUT)
+    shutil.copy(SHARED / name, tmp_path)
+
+    assert items(open_dataset([str(tmp_path / name)], Path("/"))) == found
+
+
+READ = [
+    (b"a.jpg \nb.jpg\t\n  c.png", [b"a.jpg", b"b.jpg", b"c.png"]),
+    (b"'a.jpg'\n\"b.jpg\"\n \"x y/d e.jpg\" ", [b"a.jpg", b"b.jpg", b"x y/d e.jpg"]),
+    (b"a.jpg\rb.jpg\r", [b"a.jpg", b"b.jpg"]),
+    (b".\\x y\\d e.jpg\r\nsub\\..\\a.jpg\r\n", [b"a.jpg", b"x y/d e.jpg"]),
+    (b"\"x y\\d e.jpg\" 7\r\na.jpg 1\r\n", [b"a.jpg", b"x y/d e.jpg"]),
+    (b"a.jpg 0\nx y/d e.jpg 12\nnone 3 4", [b"a.jpg", b"none", b"x y/d e.jpg"]),
+    (b"a.jpg\t0\nb.jpg\tcat fish", [b"a.jpg", b"b.jpg"]),
+    (b"a.jpg 1,2,30,40,0 5,6,70,80,1\nb.jpg", [b"a.jpg", b"b.jpg"]),
+    (b"a.jpg # the best\n# b.jpg\n#b.jpg 0\n", [b"a.jpg"]),
+    (b"0 a.jpg\n1 x y/d e.jpg", [b"a.jpg", b"x y/d e.jpg"]),
+    (b"0\t1.000\ta.jpg\n1\t0.000\tx y/d e.jpg\n", [b"a.jpg", b"x y/d e.jpg"]),
+    ("\u201ca.jpg\u201d\n`b.jpg`\n\xa0c.png\xa0\r\n\x1a".encode(), [b"a.jpg", b"b.jpg", b"c.png"]),
+    (b"- a.jpg\n- b.jpg", [b"a.jpg", b"b.jpg"]),
+    (b"'a.jpg',\n'b.jpg',\n", [b"a.jpg", b"b.jpg"]),
+    (b"path,label\na.jpg,cat\n\"x y/d e.jpg\",\"dog, big\"\n", [b"a.jpg", b"x y/d e.jpg"]),
+    (b"id;Image_Path;mask\n1;a.jpg;b.jpg\n2;b.jpg;a.jpg", [b"a.jpg", b"b.jpg"]),
+    (b"# made by hand\nfilename\tn\nnone\t3\n", [b"none"]),
+    (b"frame,what\na.jpg,cat\nb.jpg,dog", [b"a.jpg", b"b.jpg"]),
+    (b"image\na.jpg\n", [b"a.jpg"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "found"), READ)
+def test_a_line_that_is_no_path_is_read_as_it_is_meant(tmp_path: Path, content: bytes, found: list[bytes]) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "c.png", "x y/d e.jpg", "none", "sub/x.jpg")
+
+    dataset = opened(tmp_path, content)
+    assert items(dataset) == found
+    assert dataset.notes or b"\r" in content[:6], "and that is said"
+
+
+@pytest.mark.parametrize(("content", "found"), READ)
+def test_a_line_that_exists_as_it_stands_is_that_file(tmp_path: Path, content: bytes, found: list[bytes]) -> None:
+    lines = [line for line in take_apart(content, "x").entries if line.strip()]
+    there = [line for line in lines if b"/" not in line]
+    touch(tmp_path, "a.jpg", "b.jpg", "c.png", "x y/d e.jpg", "none", "sub/x.jpg", *there)
+
+    assert set(items(opened(tmp_path, content))) >= set(there)
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", *(f"utf-{n}{order}" for n in (16, 32) for order in ("", "-le", "-be"))])
+def test_any_encoding_of_unicode(tmp_path: Path, codec: str) -> None:
+    names = ["a.jpg", "\u4e00\u4e8c/\u4e09.jpg", "e\u0301.jpg"]
+    touch(tmp_path, *names)
+
+    assert items(opened(tmp_path, "\r\n".join([*names, ""]).encode(codec))) == sorted(n.encode() for n in names)
+
+
+@pytest.mark.parametrize("codec", ["latin-1", "cp1252", "cp1251", "cp932", "gb18030", "mac-roman", "cp850"])
+def test_a_name_in_another_encoding_than_the_disk_has(tmp_path: Path, codec: str) -> None:
+    letters = {
+        "cp1251": "\u0444\u043e\u0442\u043e",
+        "cp932": "\u732b\u306e\u5199\u771f",
+        "gb18030": "\u732b\u7684\u7167\u7247",
+    }
+    name = letters.get(codec, "Stra\xdfe \xfcber") + ".jpg"
+    touch(tmp_path, name, "raw \xe9.jpg".encode("latin-1"))
+
+    assert items(opened(tmp_path, name.encode(codec) + b"\nraw \xe9.jpg")) == sorted([b"raw \xe9.jpg", name.encode()])
+    other = touch(tmp_path / "other", name.encode(codec))
+    assert items(opened(other, name.encode())) == [name.encode(codec)]
+
+
+def test_accents_are_found_in_either_form(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "m\xfc/\xfcn\xef.jpg") for form in ("NFC", "NFD"))
+    mixed = f"{Path(composed).parent}/{Path(apart).name}"
+    for there in (composed, apart, mixed):
+        folder = touch(tmp_path / str(len(there.encode())), there)
+        for line in (composed, apart, mixed):
+            assert items(opened(folder, line.encode() + b"\n")) == [Path(there).name.encode()]
+
+
+def test_nul_separated_names_are_taken_as_they_are(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "#b.jpg", "c")
+
+    assert items(opened(tmp_path, b"a.jpg\0#b.jpg\0'a.jpg'\0# x\0a.jpg 0\0")) == [
+        b"# x", b"#b.jpg", b"'a.jpg'", b"a.jpg", b"a.jpg 0",
+    ]  # fmt: skip
+
+
+def test_paths_of_darknet_are_relative_to_the_working_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "data/obj/1.jpg", "data/obj/2.jpg", "data/3.jpg")
+    lists = tmp_path / "data"
+
+    dataset = opened(lists, b"data/obj/1.jpg\ndata/obj/2.jpg\ndata/obj/gone.jpg\n", tmp_path)
+    assert items(dataset) == [b"1.jpg", b"2.jpg", b"gone.jpg"]
+    assert dataset.root == os.fsencode(lists / "obj")
+    assert "2 of its 3 paths are relative to" in dataset.notes[0]
+    mixed = opened(lists, b"data/obj/1.jpg\n3.jpg\ngone.jpg", tmp_path)
+    assert items(mixed) == [b"3.jpg", b"gone.jpg", b"obj/1.jpg"]
+    touch(tmp_path, "3.jpg")
+    assert items(opened(lists, b"3.jpg", tmp_path)) == [b"3.jpg"], "the list's folder comes first"
+    assert open_dataset([str(lists / "list.txt")], tmp_path).root == os.fsencode(lists)
+
+
+def test_home_urls_of_files_and_drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path, "a.jpg", "x y/b.jpg")
+    lines = f"~/a.jpg\nfile://{tmp_path}/x%20y/b.jpg\n~\\x y\\b.jpg\n~/gone.jpg\n"
+
+    assert items(opened(tmp_path, lines.encode())) == [b"a.jpg", b"gone.jpg", b"x y/b.jpg"]
+    assert "line 2, 'C:\\\\photos\\\\b.jpg', is a path of Windows" in refusal(tmp_path, b"a.jpg\nC:\\photos\\b.jpg")
+
+
+def test_what_is_not_there_is_an_item_named_as_the_others_are(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "sub/b.jpg")
+
+    assert items(opened(tmp_path, b"a.jpg 0\ngone.jpg 1\n")) == [b"a.jpg", b"gone.jpg"]
+    assert items(opened(tmp_path, b"x,path\n1,a.jpg\n2,gone.jpg\n")) == [b"a.jpg", b"gone.jpg"]
+    assert items(opened(tmp_path, b"sub\\b.jpg\nsub\\gone.jpg\n")) == [b"b.jpg", b"gone.jpg"]
+    assert items(opened(tmp_path, b"a.jpg\ngone.jpg 1\n")) == [b"a.jpg", b"gone.jpg 1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"x/1.jpg\nx/2.jpg\n", "names 2 files, and none of them is there; the first, 'x/1.jpg' in line 1, was looked"),
+        (b"\n/no/where/1.jpg", "the first, '/no/where/1.jpg' in line 2, was looked for: correct the list"),
+        (b"x/1.jpg 0\n", "also without quotes, labels and blanks around it"),
+        (b"x/1.jpg\0x/2.jpg\0", "none of them is there"),
+        (b"# one\n#two", "names no files: its first line, '# one', is no path"),
+        (b"path,label\n", "names no files"),
+        (b"sub\n./sub\n", "names folders, and no file"),
+        (b"a.jpg\n/\n", "line 2, '/', names the whole disk"),
+        (b"a.jpg b.jpg\n", "line 1, 'a.jpg b.jpg', names more than one image"),
+        (b"a.jpg\n\na.jpg;b.jpg\n", "line 3, 'a.jpg;b.jpg', names more than one image"),
+        (b"gone.jpg,a.jpg\n", "names more than one image"),
+        (b'{"path": "a.jpg"}\n{"path": "b.jpg"}\n', "is JSON"),
+        (b'a.jpg\n["b.jpg"]', "line 2, '[\"b.jpg\"]', is JSON"),
+        (b"a.jpg\n\\\\nas\\photos\\b.jpg", "is a path of Windows"),
+        ("a.jpg\n".encode("utf-16") + b"\0", "is UTF-16-LE and damaged"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_refused_and_its_line_named(tmp_path: Path, content: bytes, words: str) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "sub/c.jpg")
+
+    assert words in refusal(tmp_path, content)
+
+
+def test_a_file_of_another_kind_in_a_column_is_not_taken_for_the_image(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "labels.txt", "notes")
+
+    assert items(opened(tmp_path, b"a.jpg,labels.txt\ngone.jpg,labels.txt\nnotes gone.jpg\n", name="l.lst")) == [
+        b"a.jpg", b"gone.jpg", b"notes gone.jpg",
+    ]  # fmt: skip
+
+
+def test_a_table_is_a_list_by_its_name_and_stdin_is_read_like_a_file(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+
+    assert items(opened(tmp_path, b"label,file\ncat,a.jpg\n", name="set.CSV")) == [b"a.jpg"]
+    assert items(opened(tmp_path, b"a.jpg\t1\n", name="set.tsv")) == [b"a.jpg"]
+    assert items(open_dataset(["-"], tmp_path, io.BytesIO(b'"a.jpg" 3\r\n'))) == [b"a.jpg"]
+    with pytest.raises(UsageError, match="list on standard input names one file, and that is not there"):
+        open_dataset(["-"], tmp_path, io.BytesIO(b"gone.jpg\n"))
+
+
+def test_what_lists_mean_is_kept_and_does_not_change_with_the_disk(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "x.jpg", "dir/z.jpg")
+    dataset = opened(tmp_path, b"a.jpg 0\ngone.jpg 1\n")
+    both = open_dataset([str(tmp_path / "list.txt"), "x.jpg", "dir"], tmp_path, choice=Choosing(exclude=("z*",)))
+    for number, one in enumerate((dataset, both)):
+        one.keep_lists(tmp_path / f"{number}.paths")
+    before = [items(dataset), items(both)]
+    (tmp_path / "list.txt").unlink()
+    touch(tmp_path, "a.jpg 0", "gone.jpg 1")
+
+    kept = Choosing(kept=tmp_path / "0.paths")
+    assert items(open_dataset(dataset.paths, choice=kept)) == before[0] == [b"a.jpg", b"gone.jpg"]
+    kept = Choosing(exclude=("z*",), kept=tmp_path / "1.paths")
+    assert items(open_dataset(both.paths, choice=kept)) == before[1] == [b"a.jpg", b"gone.jpg", b"x.jpg"]
+
+
+def test_files_that_only_workers_see_are_taken_at_their_word(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"/mnt/there/1.jpg\n/mnt/there/2.jpg\n")
+
+    assert items(open_dataset([str(tmp_path / "list.txt")], choice=Choosing(unseen=True))) == [b"1.jpg", b"2.jpg"]
+
+
+def test_urls_in_tables_quotes_and_with_labels(tmp_path: Path) -> None:
+    found = opened(tmp_path, b'"https://h/a.jpg"\nhttps://h/b.jpg 3\nhttps://h/c d.jpg\n# https://h/e.jpg\n')
+    assert items(found) == [b"a.jpg", b"b.jpg", b"c d.jpg"]
+    assert items(opened(tmp_path, b"url,label\nhttps://h/a,b.jpg,1\n")) == [b"a"]
+    assert items(opened(tmp_path, b"https://h/a,b.jpg\n")) == [b"a,b.jpg"]
+
+
+def test_a_long_list_is_quick_and_still_read_line_by_line_where_it_is_odd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.datasets.lists._LOOKED_FOR", 3)
+    touch(tmp_path, "1.jpg", "2.jpg", "3.jpg", "9 9.jpg")
+    looked = []
+    lstat = os.lstat
+    monkeypatch.setattr("common.datasets.lists.os.lstat", lambda path: (looked.append(path), lstat(path))[1])
+
+    found = items(opened(tmp_path, b"1.jpg\n2.jpg\n3.jpg\n4.jpg\n5.jpg\n9 9.jpg 1\n"))
+    assert found == [b"1.jpg", b"2.jpg", b"3.jpg", b"4.jpg", b"5.jpg", b"9 9.jpg"]
+    assert not [path for path in looked if path.endswith((b"4.jpg", b"5.jpg"))]
