@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.folders import cache_folder
 from common.limits import FETCH_TIMEOUT_S
 
 
@@ -25,7 +25,8 @@ class Settings(BaseSettings):
     detector: str = "hog"
     head: str | None = None
     labels: Path | None = None
-    cache: Path = Field(default_factory=lambda: user_cache_path("manyeyes"))
+    #: Where models that were downloaded are kept; None: this user has no folder for it.
+    cache: Path | None = Field(default_factory=cache_folder)
     #: A base URL (or folder URL) that holds the registry's model files under their own names.
     model_mirror: str | None = None
 
