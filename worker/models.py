@@ -38,7 +38,7 @@ def load(
 ) -> Detector:
     """The detector, loaded but not warmed up. Raises ModelError, one line that names the thing and the remedy.
 
-    `cache_dir` keeps downloaded models (None: there is no folder); `mirror` is a base URL that is asked instead of theirs.
+    `cache_dir` keeps downloaded models (None: there is no folder); `mirror` is a base URL, asked instead of theirs.
     """
     name, _, path_text = _split(text)
     families = _families()
