@@ -44,7 +44,7 @@ class Bench:
         return Dispatcher(target, self.manifest, self.journal, carriage, 0.001, shard_size)
 
     def messages(self) -> list[str]:
-        """Shards of all that waits in the queue, in the order in which kombu hands them out; the queue is empty then."""
+        """Shards of all that waits in the queue, in the order in which kombu hands them out. It is empty then."""
         found = []
         with self.app.connection_for_read() as connection:
             channel = connection.default_channel
