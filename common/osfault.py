@@ -37,11 +37,11 @@ def explain(error: OSError) -> str:
     words = error.strerror or str(error)
     match error.errno:
         case errno.ENOSPC:
-            return f"{_full(path)}; make room there"
+            return f"{_full(path)}{_being_written(path)}; make room there"
         case errno.EDQUOT:
             return f"your quota is used up on {_disk(path)}{_being_written(path)}; make room there"
         case errno.EFBIG:
-            return f"a file is larger than allowed{_being_written(path)}; {_largest(path)}"
+            return f"a file is larger than allowed ({words}){_being_written(path)}; {_largest(path)}"
         case errno.EROFS:
             return f"{_disk(path)} is read-only{_being_written(path)}; name another folder"
         case errno.EMFILE:
@@ -106,11 +106,11 @@ def _full(path: str | None) -> str:
     try:
         room = os.statvfs(_there(path))
     except OSError:
-        return f"a disk is full{_being_written(path)}"
+        return "a disk is full"
     # What could not be written whole was removed, so some room may be there again by now.
     if room.f_files and room.f_favail < _FEW_FILES and room.f_bavail * room.f_frsize > _SOME_BYTES:
-        return f"no more files fit on {_disk(path)} (it has no free inode){_being_written(path)}"
-    return f"{_disk(path)} is full{_being_written(path)}"
+        return f"no more files fit on {_disk(path)} (it has no free inode)"
+    return f"{_disk(path)} is full"
 
 
 def _being_written(path: str | None) -> str:

@@ -52,7 +52,7 @@ def test_a_full_disk_is_named_with_what_was_being_written() -> None:
     [
         (errno.EDQUOT, "your quota is used up on the disk at /"),
         (errno.EROFS, "the disk at /dev/shm is read-only: /dev/shm/a cannot be written"),
-        (errno.EFBIG, "a file is larger than allowed: /dev/shm/a cannot be written"),
+        (errno.EFBIG, "a file is larger than allowed (File too large): /dev/shm/a cannot be written"),
         (errno.EMFILE, "ulimit -n"),
         (errno.EACCES, "/dev/shm/a: Permission denied"),
     ],
