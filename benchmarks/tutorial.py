@@ -28,7 +28,7 @@ def loader(text: str, detector: Detector) -> Callable[[], Infer]:
     """A function that loads the network of `detector`, which `text` named, again."""
     cache = Settings().cache
     model = registry.named(text)
-    path = cache / model.filename if model else Path(text.rpartition("=")[2])
+    path = cache / model.filename if model and cache else Path(text.rpartition("=")[2])
     match detector.info.family:
         case "onnx":
             return lambda: _onnx(path)

@@ -35,9 +35,12 @@ class Report:
     resumed: int
     #: Workers and producers that ended though no fault told them to.
     surprises: tuple[str, ...]
-    #: False where the run hung.
+    #: False where the run hung, and was stopped.
     ended: bool
-    receipt: Receipt
+    images: int
+    done: int
+    #: None where it was stopped: what had not been done yet is not lost, `producer resume` would do it.
+    receipt: Receipt | None
 
     @property
     def faults(self) -> int:
@@ -45,25 +48,33 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        return self.ended and self.receipt.clean and not any(kind.unhealed for kind in self.kinds)
+        return self.receipt is not None and self.receipt.clean and not any(kind.unhealed for kind in self.kinds)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "faults": self.faults, "clean": self.clean}
 
     def sentence(self) -> str:
-        r = self.receipt
-        files = ", ".join(r.files_different) or "none"
-        verify = r.verify or "not in this checkout"
-        failed = ", ".join(f"{count} {code}" for code, count in sorted(r.failed.items())) or "none"
         lines = [
             f"{self.faults} faults of {len(self.kinds)} kinds in {self.seconds:.0f} s, seed {self.seed}; "
             f"{self.workers} workers, {self.processes} processes; producer resumed {self.resumed} times",
-            f"images {r.images:,}, lost {r.lost}, doubled {r.doubled}, rows different {r.rows_different}, "
-            f"files different: {files}; failed rows: {failed}; verify: {verify}",
+            f"images {self.images:,}, {self.done:,} done when it was stopped, for it hung"
+            if self.receipt is None
+            else _compared(self.receipt),
             *(f"nobody asked for it: {line}" for line in self.surprises),
             "clean: the same bytes as the quiet run's" if self.clean else "NOT CLEAN",
         ]
         return "\n".join(lines)
+
+
+def _compared(receipt: Receipt) -> str:
+    """With the quiet run."""
+    files = ", ".join(receipt.files_different) or "none"
+    verify = receipt.verify or "not in this checkout"
+    failed = ", ".join(f"{count} {code}" for code, count in sorted(receipt.failed.items())) or "none"
+    return (
+        f"images {receipt.images:,}, lost {receipt.lost}, doubled {receipt.doubled}, "
+        f"rows different {receipt.rows_different}, files different: {files}; failed rows: {failed}; verify: {verify}"
+    )
 
 
 def by_kind(wounds: Sequence[Wound]) -> tuple[KindFacts, ...]:

@@ -98,7 +98,9 @@ class Session:
             resumed=stage.driver.resumed,
             surprises=tuple(surprises),
             ended=ended,
-            receipt=compare(quiet.rundir, stage.rundir),
+            images=plan.images,
+            done=stage.tail.done.count,
+            receipt=compare(quiet.rundir, stage.rundir) if ended else None,
         )
 
     def _stage(

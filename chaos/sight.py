@@ -14,7 +14,7 @@ from common import presence
 from common.broker import PREFIX
 from common.errors import ManyeyesError
 from common.ledger import Ledger, OpenShard
-from common.messages import ShardId, task_queue
+from common.messages import ShardId, queue_keys, task_queue
 from producer.itemset import ItemSet
 from producer.journal import frames
 
@@ -69,10 +69,19 @@ def look(client: redis.Redis, run: str, fleet: Fleet) -> Sight | None:
     return Sight({number: frozenset(pids) for number, pids in alive.items()}, frozenset(names), tuple(shards))
 
 
-def queued(client: redis.Redis, queue: str) -> list[tuple[bytes, ShardId]]:
-    """Messages that wait, the next one last, and the shards that they are about."""
-    raws = cast("list[bytes]", client.lrange(f"{PREFIX}{task_queue(queue)}", 0, -1))
-    return [(raw, _shard_of(json.loads(raw))) for raw in raws]
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A message that waits: in which of kombu's lists, and about which shard."""
+
+    key: str
+    raw: bytes
+    shard: ShardId
+
+
+def queued(client: redis.Redis, queue: str) -> list[Queued]:
+    keys = [f"{PREFIX}{key}" for key in queue_keys(task_queue(queue))]
+    found = [(key, raw) for key in keys for raw in cast("list[bytes]", client.lrange(key, 0, -1))]
+    return [Queued(key, raw, _shard_of(json.loads(raw))) for key, raw in found]
 
 
 def unacknowledged(client: redis.Redis) -> list[tuple[bytes, ShardId]]:

@@ -15,8 +15,8 @@ from chaos.wounds import Wound
 
 #: Seconds between looks at the stage.
 LOOK_S = 0.1
-#: Seconds for a wound to heal, and for the run to end after the last: longer is a hang.
-HEAL_S = 150.0
+#: Seconds without one image more: a hang. However slow the machine, a run that gets on is none.
+HANG_S = 150.0
 #: Seconds an image, at most: --image-timeout of the run is far above.
 SLOWEST_S = 1.0
 
@@ -39,6 +39,8 @@ class Storm:
         self._say = say
         self._dice = random.Random(weather.seed)
         self._bag: list[Fault] = []
+        #: The most images that were seen done, and when.
+        self._done, self._got_on = 0, time.monotonic()
 
     def blow(self, items: int) -> bool:
         """True when the run has ended with complete outputs and every wound has healed; False when something hangs."""
@@ -55,7 +57,7 @@ class Storm:
             if now >= due and now < end:
                 # Not from now on: what had to wait for its victims does not make the faults fewer.
                 due = due + self._gap() if self._strike() else due
-            if self._hung(now, end):
+            if self._hung(now):
                 return False
             time.sleep(LOOK_S)
         self._stage.tick()
@@ -102,16 +104,13 @@ class Storm:
                 wound.told = True
                 self._say(f"{number:3d}  healed after {wound.healed_s:.1f} s ({wound.kind})")
 
-    def _hung(self, now: float, end: float) -> bool:
-        wounds = self._stage.open_wounds()
-        for wound in wounds:
-            if now > wound.struck + HEAL_S:
-                self._say(
-                    f"{wound.kind} {wound.victims.what} has not healed in {HEAL_S:g} s: {', '.join(wound.missing)}"
-                )
-                return True
-        healed = [wound.struck + wound.healed_s for wound in self._stage.wounds if wound.healed_s is not None]
-        if not wounds and now > max([end, *healed]) + HEAL_S:
-            self._say(f"the run has not ended {HEAL_S:g} s after the storm")
-            return True
-        return False
+    def _hung(self, now: float) -> bool:
+        done = self._stage.tail.done.count
+        if done > self._done:
+            self._done, self._got_on = done, now
+        if now - self._got_on <= HANG_S:
+            return False
+        self._say(f"the run hangs: {done:,} images are done, and none more for {HANG_S:g} s")
+        for wound in self._stage.open_wounds():
+            self._say(f"{wound.kind} {wound.victims.what} has not healed: {', '.join(wound.missing)}")
+        return True

@@ -57,6 +57,8 @@ def _ailment(url: str, error: redis.RedisError) -> str:
         which = "of a hub `producer url [producer|worker|monitor]` prints the whole URL"
         return f"wants another user or password, or one at all; {which}"
     text = redact(str(error)).rstrip(".")
+    if text.startswith("MISCONF"):
+        return f"cannot keep what it is told: make room on its machine's disk, where its file lies ({text})"
     return tlsfault.explain(url, error) or f"does not answer: {text}; is it running, and the URL right?"
 
 

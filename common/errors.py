@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from common import osfault
 from common.secrecy import redact
 
 
@@ -80,8 +81,11 @@ class ItemError(Exception):
 
 def line_of(error: Exception) -> str | None:
     """What to tell the user of an error of theirs, or of what is around us; None for a defect of ours."""
+    if osfault.is_no_thread(error):
+        return osfault.no_process()
     of_broker = type(error).__module__.partition(".")[0] in ("redis", "kombu")
     if not of_broker and not isinstance(error, (ManyeyesError, OSError, MemoryError)):
         return None
-    line = redact(" ".join(str(error).split())) or type(error).__name__
+    said = osfault.explain(error) if isinstance(error, OSError) and not of_broker else str(error)
+    line = redact(" ".join(said.split())) or type(error).__name__
     return f"the broker fails: {line}" if of_broker else line

@@ -72,6 +72,11 @@ SHARE_LIFE_S = 5
 FIRST_SHARD_S = 0.5
 #: Seconds of work in a shard once the speed is known.
 SHARD_S = 2.0
+#: Seconds at one shard after which a process commits what it has done of it, and hands back the rest: images that
+#: became slow hold nothing up, and a death costs no more than that.
+LONG_SHARD_S = 5.0
+#: Shards into which such a rest is split at once, at most.
+MAX_PIECES = 64
 #: Deaths of processes that looked at one image alone, after which it is given up.
 MAX_DEATHS = 3
 #: Processes that may vanish with one shard, nobody knowing at which image, before it is split.

@@ -33,6 +33,15 @@ def task_queue(queue: str, protocol: int = PROTOCOL) -> str:
     return f"queue.{protocol}.{queue}"
 
 
+#: Priorities of messages in Redis, where 0 is the highest: what is sent again overtakes all that waits in its turn.
+AHEAD, IN_TURN = 0, 3
+
+
+def queue_keys(name: str) -> tuple[str, str]:
+    """Under which kombu keeps a queue's messages in Redis, by their priority. After our prefix."""
+    return name, f"{name}\x06\x16{IN_TURN}"
+
+
 #: One detection of a result. `row` counts the shard's items from 0; boxes are float32 pixels, x1 <= x2, y1 <= y2.
 DETECTION_DTYPE = np.dtype(
     [
@@ -82,6 +91,22 @@ class ShardId:
             ShardId(self.generation, self.first, left),
             ShardId(self.generation, self.first + left, self.count - left),
         )
+
+    def beginning(self, count: int) -> ShardId:
+        """Its first items, as a shard."""
+        return ShardId(self.generation, self.first, count)
+
+    def rest(self, beginning: ShardId) -> ShardId | None:
+        """What is left behind its beginning; None where that is all of it. Raises ProtocolError for what is no such."""
+        if (beginning.generation, beginning.first) != (self.generation, self.first) or beginning.count > self.count:
+            raise ProtocolError(f"{beginning} is not a beginning of shard {self}")
+        left = self.count - beginning.count
+        return ShardId(self.generation, self.first + beginning.count, left) if left else None
+
+    def pieces(self, size: int) -> tuple[ShardId, ...]:
+        """Shards of so many items each, but for the last one."""
+        end = self.first + self.count
+        return tuple(ShardId(self.generation, first, min(size, end - first)) for first in range(self.first, end, size))
 
     def around(self, item: int) -> tuple[ShardId, ...]:
         """The shards that a split opens to leave one of the items alone: what is before it, it, what is after."""

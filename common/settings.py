@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common import detectortext
+from common.folders import cache_folder
 from common.limits import FETCH_TIMEOUT_S
 from common.typedpath import expand
 
@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     head: str | None = None
     labels: Path | None = None
     weights: Path | None = None
-    cache: Path = Field(default_factory=lambda: user_cache_path("manyeyes"))
+    #: Where models that were downloaded are kept; None: this user has no folder for it.
+    cache: Path | None = Field(default_factory=cache_folder)
     #: A base URL (or folder URL) that holds the registry's model files under their own names.
     model_mirror: str | None = None
 

@@ -79,7 +79,7 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
         Grant("get set del", "lease:*"),
         Grant("hget hmget hstrlen hexists hset hsetnx persist expire", "run:*"),
         Grant("zrange zadd zrem", "open:*"),
-        Grant("exists hget hmget hstrlen hexists hset hdel hincrby del", "shard:*"),
+        Grant("exists hget hmget hgetall hstrlen hexists hset hdel hincrby del", "shard:*"),
         # An item that nobody can look at gets its row from the owner, committed as any other.
         Grant("blpop lpop rpush del", "done:*"),
         # What else owners say, and to one another.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from common import osfault
 from producer import foldertree
 
 
@@ -18,16 +19,17 @@ def atomic_file(destination: Path, mode: int | None = None) -> Iterator[BinaryIO
 
     `mode`: its permissions, set before anything is written.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(destination)
-    try:
-        with part.open("wb") as file:
-            if mode is not None:
-                part.chmod(mode)
-            yield file
-        publish(part, destination)
-    finally:
-        part.unlink(missing_ok=True)
+    with osfault.naming(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                if mode is not None:
+                    part.chmod(mode)
+                yield file
+            publish(part, destination)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_json(destination: Path, data: dict[str, Any], durable: bool = True) -> None:
@@ -38,25 +40,30 @@ def write_json(destination: Path, data: dict[str, Any], durable: bool = True) ->
             file.write(text)
     else:
         part = part_of(destination)
-        part.write_bytes(text)
-        part.replace(destination)
+        with osfault.naming(destination):
+            try:
+                part.write_bytes(text)
+                part.replace(destination)
+            finally:
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(destination: Path) -> Iterator[Path]:
     """Makes a folder that takes the place of the destination, which is replaced whole, when the block ends."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
     part, old = part_of(destination), part_of(destination, "old")
-    try:
-        part.mkdir()
-        yield part
-        if destination.exists():
-            destination.rename(old)
-        part.rename(destination)
-        sync_folder(destination.parent)
-    finally:
-        foldertree.remove(part)
-        foldertree.remove(old)
+    with osfault.naming(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.mkdir()
+            yield part
+            if destination.exists():
+                destination.rename(old)
+            part.rename(destination)
+            sync_folder(destination.parent)
+        finally:
+            foldertree.remove(part)
+            foldertree.remove(old)
 
 
 def publish(part: Path, destination: Path) -> None:

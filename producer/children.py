@@ -129,7 +129,7 @@ def isolated(module: str, *arguments: str) -> list[str]:
     Isolated and without site-packages: half the start-up time, and no variable of the user's can change it.
     """
     code = f"import sys; sys.path.append(sys.argv[1]); from {module} import main; main()"
-    return [sys.executable, "-I", "-S", "-c", code, str(Path(__file__).parents[1]), *arguments]
+    return [sys.executable, "-I", "-S", "-B", "-c", code, str(Path(__file__).parents[1]), *arguments]
 
 
 def ending(code: int) -> str:

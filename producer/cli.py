@@ -13,7 +13,7 @@ import typer
 from dotenv import load_dotenv
 from rich.console import Console
 
-from common import __version__, logs, typedpath
+from common import __version__, logs, osfault, streams, typedpath
 from common.errors import ExitCode, UsageError, line_of
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from common.secrecy import redact
@@ -370,19 +370,30 @@ def detectors(broker: Broker = None, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Every error is one line that says what to do; a traceback only with --debug."""
-    load_dotenv(Path(".env"))
+    streams.settle()
     debug = "--debug" in sys.argv or bool(os.environ.get("MANYEYES_DEBUG"))
+    code: str | int | None = ExitCode.OK
     try:
-        cli()
+        load_dotenv(Path(".env"))
+        osfault.check_working_folder()
+        osfault.allow_files()
+        try:
+            cli()
+        except SystemExit as ended:
+            code = ended.code
+        streams.flush()
+    except streams.ReaderGone:
+        pass
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except Exception as error:
         line = line_of(error)
         if debug or line is None:
             print(redact(traceback.format_exc()), end="", file=sys.stderr)
             line = line or "this is a defect of manyeyes; please report it with the lines above"
         logs.last_words(line, logs.wanted())
-        sys.exit(getattr(error, "exit_code", ExitCode.ERROR))
+        code = getattr(error, "exit_code", ExitCode.ERROR)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

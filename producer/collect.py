@@ -103,10 +103,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A shard whose rows are on disk."""
+    """A shard whose rows are on disk, or those of its beginning: then the rest was handed back."""
 
     shard: OpenShard
     result: ShardResult
+    rest: ShardId | None
 
 
 #: Seconds after which no further file is glanced at.
@@ -135,6 +136,7 @@ class Collector:
     def collect(self, ids: list[ShardId]) -> tuple[list[Collected], list[OpenShard]]:
         """(those that are on disk now, those whose result is of no use and must be made again).
 
+        What was handed back stays open in the ledger, for its rest to be split off.
         Raises ManyeyesError where a worker does not see the dataset, FencedError.
         """
         collected: list[Collected] = []
@@ -156,24 +158,23 @@ class Collector:
             if self._blind(result):
                 unreadable.append(shard)
                 continue
-            collected.append(Collected(shard, result))
+            collected.append(Collected(shard, result, shard.shard.rest(result.shard)))
             payloads.append(payload)
         if collected:
             # Whoever slept, and was succeeded meanwhile, must not write any more. Raises FencedError.
             self._ledger.lease(self._token)
-        fresh = [c for c in collected if not self._journal.done.covers(c.shard.shard.first, c.shard.shard.count)]
+        fresh = [c for c in collected if not self._journal.done.covers(c.result.shard.first, c.result.shard.count)]
         self._journal.append([c.result for c in collected], payloads)
         for done in fresh:
             self._tally.add(done.shard, done.result)
         if collected:
-            self._ledger.free(self._token, *(done.shard.shard for done in collected))
+            self._ledger.free(self._token, *(done.shard.shard for done in collected if done.rest is None))
         return collected, unreadable
 
     def _read(self, shard: ShardId, payload: bytes) -> ShardResult:
         """Raises ProtocolError."""
         result = ShardResult.decode(payload)
-        if result.shard != shard:
-            raise ProtocolError(f"the result of shard {result.shard} was stored as {shard}'s")
+        shard.rest(result.shard)
         if self.classes is not None and len(found := result.detections) and found["class_id"].max() >= self.classes:
             raise ProtocolError(f"shard {shard}: detections of a class that the detector does not have")
         return result

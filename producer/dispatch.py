@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from celery import Celery
 
-from common.ledger import Ledger, OpenShard
-from common.limits import MAX_SHARD_BYTES
-from common.messages import DETECT_TASK, ShardId, ShardMessage, pack_items, task_queue
+from common.ledger import Ledger
+from common.limits import MAX_PIECES, MAX_SHARD_BYTES
+from common.messages import AHEAD, DETECT_TASK, IN_TURN, ShardId, ShardMessage, pack_items, task_queue
 from common.spec import Spec
 from producer.carriage import Carriage
 from producer.journal import Journal
@@ -63,11 +64,14 @@ class Dispatcher:
         self._image_s = max(image_s, 1e-4)
         self._shard_size = shard_size
         self._spec_digest = target.spec.digest
+        self._done = journal.done
         #: Items that are done or in flight.
         self._sent = journal.done.copy()
         self._generation = journal.generation
         self._cursor = 0
         self._seen = False
+        #: That serve the queue, as of the last look.
+        self._processes = 1
         #: Seconds of work in each shard that is sent and not collected, as was thought when it was sent.
         self.in_flight: dict[ShardId, float] = {}
         #: Of the window: the rest is other runs'.
@@ -88,7 +92,7 @@ class Dispatcher:
 
         True where the window takes more: thousands of shards in one go would keep the owner from its lease.
         """
-        processes = max(processes, 1)
+        self._processes = processes = max(processes, 1)
         window = Window.of(processes, self._image_s, self._seen, self.share)
         in_flight_s = sum(self.in_flight.values())
         self.hungry = False
@@ -143,19 +147,31 @@ class Dispatcher:
         self.in_flight.setdefault(shard, shard.count * self._image_s)
 
     def open_again(self, shard: ShardId) -> None:
-        """Open and send a shard that is in flight as far as we know, and not in Redis."""
+        """Open and send a shard that is in flight for all we know, and not in Redis; of one that is begun, the rest."""
+        gap = self._done.next_gap(shard.first, shard.first + shard.count)
+        if gap is None or gap[0] > shard.first:
+            self.in_flight.pop(shard, None)
+            if gap is None:
+                return
+            shard = ShardId(shard.generation, gap[0], gap[1] - gap[0])
+            self._note(shard)
         items = pack_items(self.paths(shard))
         self._target.ledger.open(self._target.token, shard, items)
         self.send(shard, 1)
 
-    def send(self, shard: ShardId, attempt: int) -> None:
-        """One message to the detector's queue. Sending twice is harmless: one attempt has one claim."""
+    def send(self, shard: ShardId, attempt: int, ahead: bool = False) -> None:
+        """One message to the detector's queue. Sending twice is harmless: one attempt has one claim.
+
+        A later attempt goes to the front, and with `ahead` the first one too: what is sent again must not wait behind
+        all that is new.
+        """
         message = ShardMessage(self._target.ledger.run, shard, attempt, self._spec_digest)
         self._target.app.send_task(
             DETECT_TASK,
             kwargs=message.to_kwargs(),
             queue=task_queue(self._target.spec.queue),
             task_id=message.task_id,
+            priority=AHEAD if ahead or attempt > 1 else IN_TURN,
             # What Flower shows, and Celery's own commands; workers read the keywords alone.
             argsrepr=self._shown(shard, attempt),
         )
@@ -168,16 +184,27 @@ class Dispatcher:
         again = f", attempt {attempt}" if attempt > 1 else ""
         return f"{images}, {self._target.spec.detector}, run {self._target.ledger.run}, shard {shard}{again}"
 
-    def split(self, parent: ShardId, parts: Sequence[ShardId]) -> bool:
-        """The parts instead of `parent`; False where it is no longer open."""
+    def split(self, parent: ShardId, parts: Sequence[ShardId], begun: bool = False) -> bool:
+        """The parts instead of `parent`, or of the rest of one that is `begun`; False where it is no longer open."""
         packed = {part: pack_items(self.paths(part)) for part in parts}
-        if not self._target.ledger.split(self._target.token, parent, packed):
+        if not self._target.ledger.split(self._target.token, parent, packed, begun):
             return False
         self._target.sendings.splits += 1
         self.in_flight.pop(parent, None)
         for part in parts:
-            self.send(part, 1)
+            self.send(part, 1, ahead=True)
         return True
+
+    def hand_on(self, whole: ShardId, rest: ShardId) -> None:
+        """A process was long at a shard, and what it has done of it is on disk: the rest goes to others.
+
+        It was sized for images that may have been much faster: it goes on in pieces of what is a shard by now.
+        """
+        size = self._shard_size
+        if size is None:
+            size = Window.of(self._processes, self._image_s, self._seen, self.share).shard_items(self._image_s)
+            size = min(size, tail_items(rest.count, self._processes, self._image_s))
+        self.split(whole, rest.pieces(max(size, math.ceil(rest.count / MAX_PIECES))), begun=True)
 
     def load_again(self, shard: ShardId) -> bool:
         """An open shard's bytes are missing in Redis. False where they have no room just now, or are too many."""
@@ -195,9 +222,9 @@ class Dispatcher:
     def paths(self, shard: ShardId) -> list[bytes]:
         return self._manifest.read(shard.first, shard.count)
 
-    def collected(self, shard: OpenShard, image_s: float) -> None:
+    def collected(self, shard: ShardId, image_s: float) -> None:
         """A shard's rows are on disk; its speed decides the next sizes."""
-        self.gone(shard.shard)
+        self.gone(shard)
         if image_s == 0:
             return  # an image that was given up: nobody's speed
         image_s, self._seen = max(image_s, 1e-4), True

@@ -241,16 +241,24 @@ def acl(
 
 def note_of_idle_hub() -> None:
     """For a run that is about to begin beside it."""
-    from producer.hub.words import default_folder
+    from common.folders import state_folder
 
-    if HubFolder(default_folder()).running():
+    folder = state_folder()
+    try:
+        runs = folder is not None and HubFolder(folder).running()
+    except OSError:
+        return  # HOME may be another user's: whatever runs there is not this one's hub
+    if runs:
         _say("note: this run is local; to use the hub that runs here:  export MANYEYES_BROKER_URL=$(producer url)")
 
 
 def _folder(state: Path | None) -> HubFolder:
-    from producer.hub.words import default_folder
+    from common.folders import homeless, state_folder
 
-    return HubFolder((state or default_folder()).absolute())
+    folder = state or state_folder()
+    if folder is None:
+        raise UsageError(homeless("a hub's state", "name one: --state FOLDER"))
+    return HubFolder(folder.absolute())
 
 
 def _say(line: str) -> None:

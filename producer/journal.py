@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from common import osfault
 from common.errors import ManyeyesError
 from common.messages import ShardId, ShardResult
 from producer import atomic
@@ -94,6 +95,10 @@ class Journal:
 
     def append(self, results: Sequence[ShardResult], payloads: Sequence[bytes]) -> None:
         """Durable when it returns. Shards whose items are done already are passed over."""
+        with osfault.naming(self._path):
+            self._append(results, payloads)
+
+    def _append(self, results: Sequence[ShardResult], payloads: Sequence[bytes]) -> None:
         wrote = False
         for result, payload in zip(results, payloads, strict=True):
             first, count = result.shard.first, result.shard.count

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import psutil
 
+from common import osfault
 from common.errors import BrokerError, ExitCode, ManyeyesError, UsageError
 from producer import valkey
 from producer.children import KILL_S, ending, isolated
@@ -137,7 +138,8 @@ class LocalCluster:
         how = ending(event["code"])
         if event["name"] == "broker":
             return BrokerError(f"the embedded broker ended ({how}); its log is {self._logs / 'broker.log'}")
-        text = self._log.last_error() or f"it ended without a word; its log is {self._log.path}"
+        text = self._log.last_error() or osfault.no_room(self._log.path)
+        text = text or f"it ended without a word; its log is {self._log.path}"
         kind = UsageError if event["code"] == ExitCode.USAGE else ManyeyesError
         return kind(f"local worker: {text} ({how})")
 

@@ -202,7 +202,10 @@ class Owner:
         collected, unreadable = self.collector.collect(ids)
         for done in collected:
             self._reconciler.note_claim(done.shard)
-            self.dispatcher.collected(done.shard, done.result.busy_s / len(done.result.records))
+            self.dispatcher.collected(done.result.shard, done.result.busy_s / len(done.result.records))
+        for done in collected:
+            if done.rest is not None:
+                self._hand_on(done.shard.shard, done.rest)
         for shard in unreadable:
             # Its commit stands in the way: close it, and open it anew.
             self._unreadable[shard.shard] += 1
@@ -216,6 +219,13 @@ class Owner:
             self.dispatcher.open_again(shard.shard)
         if collected and self.first_result_s is None:
             self.first_result_s = time.monotonic() - self._begun
+
+    def _hand_on(self, whole: ShardId, rest: ShardId) -> None:
+        """A process was long at a shard, and has handed back the rest."""
+        self.sent_again[Why.LONG] += 1
+        about = logs.about(shard=str(whole))
+        log.info("shard %s takes long: %s is handed back, and sent again", whole, rest, extra=about)
+        self.dispatcher.hand_on(whole, rest)
 
     def _tick(self) -> RunState | None:
         """Once a second. The state to end in, when the run is cancelled or stopped."""

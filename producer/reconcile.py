@@ -30,6 +30,8 @@ class Why(StrEnum):
     UNCLAIMED = "unclaimed"
     #: The broker's clock jumped, so that nothing can be told from times: whatever nobody is at.
     CLOCK = "clock"
+    #: A process was at it for more than 5 s, committed what it had done, and handed back the rest.
+    LONG = "long"
     #: It holds the end of the run while others idle (producer/stragglers.py); its process goes on, and is not to blame.
     SLOW = "slow"
 
@@ -54,15 +56,16 @@ class Reconciler:
     """Remembers claims, and since when the queue has been empty. Instants are Redis TIME, seconds."""
 
     def __init__(self) -> None:
-        self._claims: list[tuple[float, float]] = []
-        #: Everything sent before this was overtaken: a later shard was claimed OVERDUE_S ago.
-        self._overtaken = 0.0
+        self._claims: list[tuple[float, float, bool]] = []
+        #: Everything sent before this was overtaken: a shard that was sent later was claimed OVERDUE_S ago. What goes
+        #: to the front of the queue overtakes what waits in its turn, and nothing overtakes it.
+        self._overtaken = self._front_overtaken = 0.0
         self._empty_since: float | None = None
 
     def note_claim(self, shard: OpenShard) -> None:
         """A claim of which the ledger may soon know nothing more."""
         if shard.claimed is not None:
-            heapq.heappush(self._claims, (shard.claimed, shard.sent))
+            heapq.heappush(self._claims, (shard.claimed, shard.sent, shard.ahead))
 
     def overdue(
         self,
@@ -78,13 +81,16 @@ class Reconciler:
         """
         waiting = [shard for shard in shards if shard.committed is None]
         if jumped:
-            self._claims, self._overtaken, self._empty_since = [], 0.0, None
+            self._claims, self._overtaken, self._front_overtaken, self._empty_since = [], 0.0, 0.0, None
             idle = [one for one in waiting if one.claimed_by is None or live.get(one.claimed_by) != str(one.shard)]
             return [Overdue(shard, Why.CLOCK) for shard in idle]
         for shard in waiting:
             self.note_claim(shard)
         while self._claims and self._claims[0][0] < now - OVERDUE_S:
-            self._overtaken = max(self._overtaken, heapq.heappop(self._claims)[1])
+            _, sent, ahead = heapq.heappop(self._claims)
+            self._front_overtaken = max(self._front_overtaken, sent)
+            if not ahead:
+                self._overtaken = max(self._overtaken, sent)
         unclaimed = [shard for shard in waiting if shard.claimed_by is None]
         empty = self._empty_for(now, queue_length) if unclaimed else 0.0
         found = []
@@ -93,8 +99,10 @@ class Reconciler:
             long_empty = empty >= OVERDUE_S and shard.sent < now - OVERDUE_S
             if why is not None:
                 found.append(Overdue(shard, why))
-            elif shard.claimed_by is None and (shard.sent < self._overtaken or long_empty):
-                found.append(Overdue(shard, Why.UNCLAIMED))
+            elif shard.claimed_by is None:
+                overtaken = self._front_overtaken if shard.ahead else self._overtaken
+                if shard.sent < overtaken or long_empty:
+                    found.append(Overdue(shard, Why.UNCLAIMED))
         return found
 
     def _empty_for(self, now: float, queue_length: Callable[[], int]) -> float:

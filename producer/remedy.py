@@ -117,5 +117,6 @@ def _because(shard: OpenShard, why: Why) -> str:
         Why.NOT_LOADED: "its images' bytes were not in Redis",
         Why.CUT_OFF: f"{shard.claimed_by} does not reach the cargo server; open its port there, or stop that worker",
         Why.CLOCK: "the broker's clock jumped",
+        Why.LONG: "its process has handed back the rest",
         Why.SLOW: f"a second attempt, for {shard.claimed_by} is slow and others idle",
     }[why]

@@ -15,7 +15,7 @@ from producer.manifest import Manifest
 from producer.max_failures import MaxFailures
 from producer.publish import publish
 from producer.rundir import RunDir
-from producer.session import RunInterrupted, Session, Talk, orderly, preload
+from producer.session import RunInterrupted, Session, Talk, orderly, preload, resumable
 from producer.transport import Transport
 
 
@@ -98,7 +98,7 @@ def _nothing_lost(rundir: RunDir) -> bool:
 
 def _outputs_again(rundir: RunDir, talk: Talk) -> Outcome:
     """Of a run that has ended: write what is missing or damaged of its outputs. No worker is needed."""
-    with rundir.lock():
+    with resumable(rundir), rundir.lock():
         data, spec = rundir.read(), rundir.spec()
         state = rundir.state()
         manifest, journal = Manifest(rundir.manifest), Journal(rundir.journal, data["generation"])

@@ -18,7 +18,7 @@ from typing import Any, cast
 import redis
 from kombu.exceptions import OperationalError
 
-from common import logs
+from common import logs, osfault
 from common.datasets import Choosing, Dataset, open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError
@@ -34,7 +34,7 @@ from producer.max_failures import MaxFailures
 from producer.owner import Owner
 from producer.progress import Progress
 from producer.publish import publish
-from producer.rundir import RunDir
+from producer.rundir import RUN_FILE, RunDir
 from producer.timings import ProcessFacts, RunFacts
 from producer.transport import ASKED, Transport, Way, choose
 from producer.unrest import Unrest
@@ -164,9 +164,9 @@ class Session:
         except ManyeyesError as error:
             again = f"what is done is kept, to go on:  {self.rundir.command('resume')}"
             raise type(error)(f"{error}; {again}") from error
-        except OSError as error:
-            again = f"what is done is kept; when that is mended:  {self.rundir.command('resume')}"
-            raise ManyeyesError(f"cannot write to {self.rundir.path} ({error.strerror}); {again}") from error
+        except OSError:
+            owner.let_go()
+            raise
 
     def _tell(self, data: dict[str, Any], manifest: Manifest, owner: Owner, state: RunState) -> None:
         """What the listing passed over, and why the run has stopped, if it has."""
@@ -250,8 +250,20 @@ def _import_all(names: Sequence[str]) -> None:
 @contextmanager
 def orderly(rundir: RunDir) -> Iterator[None]:
     """The only owner, which ends in good order whatever happens."""
-    with _terminable(), _broker_lost(rundir), rundir.lock():
+    with _terminable(), resumable(rundir), _broker_lost(rundir), rundir.lock():
         yield
+
+
+@contextmanager
+def resumable(rundir: RunDir) -> Iterator[None]:
+    """One line for a disk that is full, or another thing that the system refuses, and how to go on then."""
+    try:
+        yield
+    except OSError as error:
+        # Before that, there is nothing to go on with.
+        begun = (rundir.path / RUN_FILE).exists()
+        again = f"; what is done is kept; when that is mended:  {rundir.command('resume')}" if begun else ""
+        raise ManyeyesError(f"{osfault.explain(error)}{again}") from error
 
 
 @contextmanager
@@ -261,7 +273,7 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
         yield
     except (redis.RedisError, OperationalError) as error:
         what = "refuses" if isinstance(error.__cause__ or error, redis.ResponseError) else "is lost"
-        if (rundir.path / "run.json").exists():
+        if (rundir.path / RUN_FILE).exists():
             remedy = f"; what is done is kept; when that is mended:  {rundir.command('resume')}"
         else:
             remedy = "; is it running?" if what == "is lost" else ""

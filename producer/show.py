@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from rich.console import Console
 from common import logs
 from common.errors import ExitCode, UsageError
 from common.ledger import RunState
+from common.streams import ReaderGone
 from producer.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -117,12 +119,13 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
         return ExitCode.INTERRUPTED
     for notice in outcome.notices:
         say(notice)
-    if as_json:
-        print(json.dumps(outcome.to_json()))
-    else:
-        from producer.timings import summary_table
+    with contextlib.suppress(ReaderGone):  # the run has ended as it has, whoever reads of it
+        if as_json:
+            print(json.dumps(outcome.to_json()))
+        else:
+            from producer.timings import summary_table
 
-        stdout().print(summary_table(outcome))
+            stdout().print(summary_table(outcome))
     return exit_code(outcome)
 
 

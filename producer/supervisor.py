@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common import osfault
 from common.errors import BrokerError
 from producer import valkey
 from producer.children import END_SIGNALS, Children, Ended
@@ -54,7 +55,7 @@ class Supervisor:
             self._start()
             self._watch()
         except (BrokerError, OSError) as error:
-            _tell(event="failed", text=str(error))
+            _tell(event="failed", text=osfault.explain(error) if isinstance(error, OSError) else str(error))
         finally:
             self._end()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import osfault
 from common.errors import ManyeyesError
 from common.messages import DetectionArray, ItemRecord
 from common.spec import Spec
@@ -101,7 +102,7 @@ def _writers(folder: Path) -> Iterator[Callable[..., None]]:
     from producer.columns import DETECTIONS, DICTIONARY_COLUMNS, IMAGES, TIMINGS
 
     files: list[tuple[Any, Path, Path]] = []
-    with ExitStack() as stack:
+    with osfault.naming(folder), ExitStack() as stack:
         for name, schema in ((IMAGES_FILE, IMAGES), (DETECTIONS_FILE, DETECTIONS), (TIMINGS_FILE, TIMINGS)):
             # The owner's lease makes this the only writer, so a fixed name clears up after one that was killed.
             part = folder / f".{name}.part"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from common import osfault
 from common.errors import BrokerError
 from producer.prctl import die_with_parent
 
@@ -79,7 +80,8 @@ def start(server: Path, address: Address, log: Path) -> subprocess.Popen[bytes]:
     The caller ends it with a KILL (it saves nothing) and removes `address.folder`.
     Raises BrokerError when it doesn't come up, OSError when it cannot be started at all.
     """
-    address.folder.mkdir(mode=0o700)
+    with osfault.naming(address.folder):
+        address.folder.mkdir(mode=0o700)
     process = spawn(server, _embedded(address), log)
     deadline = time.monotonic() + START_S
     while not answers(address.socket, address.password):

@@ -19,6 +19,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import redis
+from billiard import Lock
 from billiard.process import current_process
 from celery import Celery, signals
 from celery.utils.log import get_multiprocessing_logger
@@ -159,6 +160,7 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
             )
         _roots = Roots.parse(settings.roots, settings.map)
+        _check_locks()
         child = check.start()
         # Meanwhile: Celery itself would try for ever.
         _await_broker(settings.broker_url)
@@ -173,6 +175,17 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
         log.info("serves %s: %s, %d classes, %s", info.queue, info.family, len(info.labels), speed)
         if info.caution:
             log.info("%s: %s", info.queue, info.caution)
+
+
+def _check_locks() -> None:
+    """The pool's processes share some, which the system keeps in a folder of its own. Raises UsageError."""
+    try:
+        Lock()
+    except OSError as error:
+        raise UsageError(
+            f"/dev/shm, in which a worker's processes share their locks, cannot be used ({error.strerror}); "
+            "make room there, or mount one: docker run --shm-size 64m, or --tmpfs /dev/shm"
+        ) from None
 
 
 def _await_broker(url: str) -> None:

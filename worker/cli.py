@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 
-from common import logs, typedpath
+from common import logs, osfault, streams, typedpath
 from common.broker import check_url
 from common.errors import ExitCode, UsageError, line_of
 from common.secrecy import hide, redact
@@ -182,10 +182,15 @@ def health(
 
 
 def main() -> None:
+    streams.settle()
     hide(("--broker", "--join"), "MANYEYES_BROKER_URL", "worker.cli")
-    load_dotenv(Path(".env"))
     try:
+        load_dotenv(Path(".env"))
+        osfault.check_working_folder()
+        osfault.allow_files()
         cli()
+    except streams.ReaderGone:
+        sys.exit(ExitCode.OK)
     except Exception as error:
         if (line := line_of(error)) is None:
             print(redact(traceback.format_exc()), end="", file=sys.stderr)

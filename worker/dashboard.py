@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from common.folders import homeless
 from common.secrecy import redact
 
 #: The user name of a password that was made up here, and of the hub's.
@@ -38,7 +39,7 @@ def asked_for() -> bool:
     return context is not None and context.invoked_subcommand == "flower"
 
 
-def prepare(broker_url: str, cache: Path) -> None:
+def prepare(broker_url: str, cache: Path | None) -> None:
     """Before Flower reads what its user says."""
     from flower.options import options
     from flower.views.monitor import Metrics
@@ -53,14 +54,18 @@ def prepare(broker_url: str, cache: Path) -> None:
     options.tasks_columns = COLUMNS
     options.format_task = readable
     options.state_save_interval = SAVE_S * 1000
-    _keep(options, cache / "flower", broker_url)
+    _keep(options, cache, broker_url)
     _lock(options)
     # Flower leaves it open to everybody: names of machines, counts of their tasks.
     Metrics.get = authenticated(Metrics.get)
 
 
-def _keep(options: Any, folder: Path, broker_url: str) -> None:
+def _keep(options: Any, cache: Path | None, broker_url: str) -> None:
     """Persistent, in a folder that others cannot write: the file is a pickle."""
+    if cache is None:
+        print(f"note: {homeless('Flower', 'tasks are forgotten at its end, or set FLOWER_DB')}", file=sys.stderr)
+        return
+    folder = cache / "flower"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)

@@ -16,7 +16,7 @@ from typing import Any
 from common.errors import ProtocolError
 from common.limits import MAX_ASKED, MAX_MESSAGE_BYTES, MAX_PATH_BYTES
 from common.logs import printable
-from common.messages import DETECT_TASK, ShardMessage
+from common.messages import AHEAD, DETECT_TASK, ShardMessage
 from common.refused import Reason, Refused
 from common.sight import SIGHT_COMMAND
 
@@ -76,7 +76,8 @@ def _task(message: ShardMessage, queue: str, told: dict[str, str]) -> bytes:
         "reply_to": "",
         "delivery_mode": 2,
         "delivery_info": {"exchange": "", "routing_key": queue},
-        "priority": 0,
+        # Should it be given back unread: it had its turn.
+        "priority": AHEAD,
     }
     return _seal(headers, properties, [[], message.to_kwargs(), _NOTHING_AFTER])
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 import shutil
+import tempfile
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from urllib.request import url2pathname
 import pooch
 import requests
 
-from common import detectortext, registry
+from common import detectortext, osfault, registry
 from common.errors import ModelError
+from common.folders import homeless
 from common.registry import ENTRY_POINT_GROUP, NamedModel
 from worker.detectors.base import Detector, Family, ModelSource
 
@@ -35,12 +38,12 @@ def load(
     head: str | None = None,
     labels: Path | None = None,
     weights: Path | None = None,
-    cache_dir: Path,
+    cache_dir: Path | None,
     mirror: str | None = None,
 ) -> Detector:
     """The detector, loaded but not warmed up. Raises ModelError, one line that names the thing and the remedy.
 
-    `cache_dir` keeps downloaded models; `mirror` is a base URL that is asked instead of their own.
+    `cache_dir` keeps downloaded models (None: there is no folder); `mirror` is a base URL, asked instead of theirs.
     """
     typed = detectortext.DetectorText.parse(text)
     name, path = typed.name, typed.path
@@ -57,20 +60,41 @@ def load(
     return _family_of(path, families).load(ModelSource(name, path, head, labels, weights))
 
 
-def fetch(model: NamedModel, cache_dir: Path, mirror: str | None) -> Path:
+def fetch(model: NamedModel, cache_dir: Path | None, mirror: str | None) -> Path:
     """The model's file in the cache, downloaded if it is not there, with the digest that the registry promises."""
+    if cache_dir is None:
+        raise ModelError(homeless(f"model {model.name}, which is downloaded", "set MANYEYES_CACHE to one"))
     url = f"{mirror.rstrip('/')}/{model.filename}" if mirror else model.url
     target = cache_dir / model.filename
     pooch.get_logger().setLevel("WARNING")
     try:
-        pooch.retrieve(url, f"sha256:{model.sha256}", model.filename, cache_dir, downloader=_downloader(url))
+        if not target.exists():
+            _check_room(target)
+        with osfault.naming(target):
+            pooch.retrieve(url, f"sha256:{model.sha256}", model.filename, cache_dir, downloader=_downloader(url))
     except (OSError, ValueError, requests.RequestException) as error:
+        if isinstance(error, OSError) and error.filename and Path(error.filename).is_relative_to(cache_dir):
+            raise ModelError(
+                f"model {model.name} cannot be kept in {cache_dir} ({osfault.explain(error)}); "
+                f"set MANYEYES_CACHE to a folder that this user may write to, or that holds {model.filename}"
+            ) from None
         why = " ".join(str(error).split())[:120]
         raise ModelError(
             f"model {model.name} could not be had from {url} ({type(error).__name__}: {why}); "
             f"set MANYEYES_MODEL_MIRROR to a URL that holds {model.filename}, or put that file at {target}"
         ) from None
     return target
+
+
+def _check_room(target: Path) -> None:
+    """Raises OSError, which names the folder, where nothing can be written beside the target."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        # It is about the cache, also where a folder above it is closed.
+        error.filename = os.fspath(target.parent)
+        raise
 
 
 def _downloader(url: str) -> Any:

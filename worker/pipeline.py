@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -37,23 +37,37 @@ class Job:
     scale: Scale | None = None
 
 
-def look_at(
-    paths: Sequence[bytes], job: Job, before: Callable[[int], None]
-) -> tuple[tuple[ItemRecord, ...], DetectionArray]:
-    """One record per path, and all detections with `row` counting the paths.
+@dataclass(slots=True)
+class Looked:
+    """What was found so far, in the order of the paths."""
 
-    `before(row)` is called before each image; it may raise Interrupted. Nothing else is raised but what `job.fetch`
-    raises beside ItemError: an image that cannot be looked at is a record with a code.
-    """
-    records: list[ItemRecord] = []
-    found: list[DetectionArray] = []
-    for row, path in enumerate(paths):
-        before(row)
-        record, detections = look_at_one(path, job)
-        records.append(record)
+    records: list[ItemRecord] = field(default_factory=list)
+    _found: list[DetectionArray] = field(default_factory=list)
+
+    @property
+    def detections(self) -> DetectionArray:
+        """Of all images, with `row` counting the paths."""
+        return np.concatenate(self._found) if self._found else ShardResult.no_detections()
+
+    def add(self, record: ItemRecord, detections: Detections | None) -> None:
         if detections is not None and len(detections.scores):
-            found.append(_rows(row, detections))
-    return tuple(records), np.concatenate(found) if found else ShardResult.no_detections()
+            self._found.append(_rows(len(self.records), detections))
+        self.records.append(record)
+
+
+def look_at(paths: Sequence[bytes], job: Job, before: Callable[[Looked], bool]) -> Looked:
+    """One record per path.
+
+    `before` is called before each image with what was found until then. It ends the work there by False, and may raise
+    Interrupted. Nothing else is raised but what `job.fetch` raises beside ItemError: an image that cannot be looked at
+    is a record with a code.
+    """
+    looked = Looked()
+    for path in paths:
+        if not before(looked):
+            break
+        looked.add(*look_at_one(path, job))
+    return looked
 
 
 def look_at_one(path: bytes, job: Job) -> tuple[ItemRecord, Detections | None]:

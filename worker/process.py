@@ -22,11 +22,12 @@ from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
 from common.ledger import Claim, Fate, Ledger
 from common.limits import COMMIT_PATIENCE_S, HEARTBEAT_S
-from common.messages import DetectionArray, ItemRecord, ShardMessage, ShardResult, unpack_items
+from common.messages import ShardMessage, ShardResult, unpack_items
 from common.presence import Beat, Speed
 from common.spec import Spec
 from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
+from worker.handback import HandBack
 from worker.recorder import Slot
 from worker.refusals import Refusals
 from worker.roots import Roots
@@ -135,18 +136,23 @@ class PoolProcess:
         except redis.ResponseError as error:
             raise ProtocolError(f"shard {message.shard} of {message.run} cannot be read: {error}") from None
         shard = shard_of(message, spec.root, claim)
-        paths = shard.paths
         self._slot.shard(message.run, str(message.shard), message.attempt, spec.image_timeout)
-        try:
-            with self._sources.open(shard) as fetch:
-                records, detections = pipeline.look_at(paths, self._job(spec, fetch), self._watch(message))
+
+        def result(looked: pipeline.Looked) -> bytes:
             self._slot.between()
             busy_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
-            self._note_speed(Speed(spec.queue, round(busy_s * 1000 / len(paths), 3)))
-            result = self._result(message, records, detections, busy_s, cpu_s)
-            if (status := self._commit(ledger, message, result.encode())) != "ok":
+            self._note_speed(Speed(spec.queue, round(busy_s * 1000 / len(looked.records), 3)))
+            return self._result(message, looked, busy_s, cpu_s).encode()
+
+        hand_back = HandBack(ledger, message, self.name, result)
+        try:
+            with self._sources.open(shard) as fetch:
+                looked = pipeline.look_at(shard.paths, self._job(spec, fetch), self._watch(message, hand_back))
+            if hand_back.done:
+                return f"committed {len(looked.records)} of {message.shard.count}, the rest is handed back"
+            if (status := self._commit(ledger, message, result(looked))) != "ok":
                 return _not_needed(status)
-            failed = sum(not record.ok for record in records)
+            failed = sum(not record.ok for record in looked.records)
             return f"committed, {failed} failed" if failed else "committed"
         except pipeline.Interrupted as why:
             if self._slot.ending:
@@ -179,18 +185,17 @@ class PoolProcess:
     def _result(
         self,
         message: ShardMessage,
-        records: tuple[ItemRecord, ...],
-        detections: DetectionArray,
+        looked: pipeline.Looked,
         busy_s: float,
         cpu_s: float,
     ) -> ShardResult:
         return ShardResult(
-            shard=message.shard,
+            shard=message.shard.beginning(len(looked.records)),
             attempt=message.attempt,
             worker=self.worker,
             process=self.pid,
-            records=records,
-            detections=detections,
+            records=tuple(looked.records),
+            detections=looked.detections,
             cpu_s=cpu_s,
             busy_s=busy_s,
         )
@@ -215,12 +220,15 @@ class PoolProcess:
         if self._slot.ending:
             raise pipeline.Interrupted("the worker ends")
 
-    def _watch(self, message: ShardMessage) -> Callable[[int], None]:
+    def _watch(self, message: ShardMessage, hand_back: HandBack) -> Callable[[pipeline.Looked], bool]:
         self.pulse.run_state = None
         first, run, shard = message.shard.first, message.run, str(message.shard)
 
-        def before(row: int) -> None:
+        def before(looked: pipeline.Looked) -> bool:
             self._still_wanted()
+            row = len(looked.records)
+            if row and hand_back.due and hand_back.try_(looked):
+                return False
             self._slot.item(first + row)
             now = self.pulse.now
             self.pulse.now = replace(
@@ -232,6 +240,7 @@ class PoolProcess:
                 images=now.images + 1,
                 last_image=time.time(),
             )
+            return True
 
         return before
 

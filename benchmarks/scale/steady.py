@@ -14,6 +14,7 @@ import redis
 from benchmarks.scale.footprint import Shard
 from benchmarks.scale.watching import Server, load
 from common.broker import PREFIX
+from common.messages import queue_keys
 from producer.journal import Frame
 from producer.window import Window as InFlight
 
@@ -121,12 +122,14 @@ class Window:
 
     def note(self, client: redis.Redis, queue: str, run: str) -> None:
         pipe = client.pipeline(transaction=False)
-        pipe.llen(queue)
+        front, in_turn = queue_keys(queue)
+        pipe.llen(in_turn)
+        pipe.llen(front)
         pipe.llen(f"{PREFIX}done:{run}")
         pipe.zcard(f"{PREFIX}open:{run}")
-        pipe.lrange(queue, 0, 0)
-        *lengths, messages = pipe.execute()
-        self._lengths.append((lengths[0], lengths[1], lengths[2]))
+        pipe.lrange(in_turn, 0, 0)
+        waiting, ahead, done, open_, messages = pipe.execute()
+        self._lengths.append((waiting + ahead, done, open_))
         self.message_bytes = max([self.message_bytes, *map(len, messages)])
 
     def measured(self, step: Step, swarms: list[dict[str, Any]], load_before: float) -> Measured:

@@ -9,7 +9,6 @@ from typing import cast
 from chaos.sight import UNACKED, UNACKED_INDEX, queued, unacknowledged
 from chaos.stage import Stage
 from chaos.wounds import Victims
-from common.broker import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +21,10 @@ class DropQueued:
         waiting = queued(stage.broker.client, stage.queue)
         if not waiting:
             return None
-        raw, shard = dice.choice(waiting)
-        if not stage.broker.client.lrem(f"{PREFIX}{stage.queue}", 1, cast(str, raw)):
+        one = dice.choice(waiting)
+        if not stage.broker.client.lrem(one.key, 1, cast(str, one.raw)):
             return None
-        return Victims(shards=frozenset({shard}), what=str(shard))
+        return Victims(shards=frozenset({one.shard}), what=str(one.shard))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _process_of(stage: Stage, worker: Worker, dice: random.Random) -> Victims:
 def _whole(stage: Stage, worker: Worker) -> Victims:
     """All its processes, their shards, and those that somebody has fetched and not begun: perhaps this worker."""
     pids = frozenset(process.pid for process in worker.pool())
-    waiting = {shard for _, shard in queued(stage.broker.client, stage.queue)}
+    waiting = {one.shard for one in queued(stage.broker.client, stage.queue)}
     claimed = {one.shard for one in (stage.sight.open if stage.sight else ()) if one.claimed_by}
     fetched = stage.open() - waiting - claimed
     return Victims(frozenset({worker.number}), pids, stage.claimed_by(pids) | fetched, what=f"worker {worker.number}")

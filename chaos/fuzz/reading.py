@@ -156,9 +156,14 @@ def main() -> None:
         fetch=lambda path: datasets.fetch(folder, path),
     )
     _say(at=0)
+
+    def before(looked: pipeline.Looked) -> bool:
+        _say(at=len(looked.records))
+        return True
+
     for line in sys.stdin:
         paths = [os.fsencode(name) for name in json.loads(line)]
-        records, _ = pipeline.look_at(paths, job, lambda row: _say(at=row))
+        records = pipeline.look_at(paths, job, before).records
         rows = [{"code": r.error_code, "error": r.error, "width": r.width, "height": r.height} for r in records]
         _say(rows=rows)
 

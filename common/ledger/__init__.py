@@ -72,6 +72,8 @@ class OpenShard:
     slow: int = 0
     #: Processes that died with it, and are held against it.
     deaths: int = 0
+    #: It was sent to the front of its queue.
+    ahead: bool = False
 
     @property
     def queue_wait_s(self) -> float | None:
@@ -88,7 +90,10 @@ class Claim:
 
 
 #: Fields of a shard in Redis, in the order of OpenShard's.
-_SEEN = ("attempt", "sent", "by", "claimed", "committed", "fate", "suspect", "killer", "times:slow", "times:died")
+_SEEN = (
+    *("attempt", "sent", "by", "claimed", "committed"),
+    *("fate", "suspect", "killer", "times:slow", "times:died", "ahead"),
+)
 
 
 def run_key(run: str) -> str:
@@ -113,7 +118,7 @@ def _open_shard(shard: ShardId, row: Any) -> OpenShard | None:
     if isinstance(row, redis.RedisError) and not str(row).startswith("WRONGTYPE"):
         raise row
     try:
-        attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths = row
+        attempt, sent, by, claimed, committed, fate, suspect, killer, slow, deaths, ahead = row
         if attempt is None:
             return None
         if by and not by.decode().isprintable():
@@ -130,6 +135,7 @@ def _open_shard(shard: ShardId, row: Any) -> OpenShard | None:
             killer=Fate(killer.decode()) if killer else None,
             slow=int(slow or 0),
             deaths=int(deaths or 0),
+            ahead=bool(ahead),
         )
     except (TypeError, ValueError):
         return OpenShard(shard, attempt=0, sent=0.0, claimed_by=None, claimed=None, committed=1.0)
@@ -205,10 +211,13 @@ class Ledger:
             return None
         return int(numbers[0]), int(numbers[1])
 
-    def split(self, token: int, parent: ShardId, parts: Mapping[ShardId, bytes]) -> bool:
-        """`parts` with their packed items. False where the parent is no longer open and uncommitted."""
+    def split(self, token: int, parent: ShardId, parts: Mapping[ShardId, bytes], begun: bool = False) -> bool:
+        """`parts` with their packed items. False where the parent is no longer open and uncommitted.
+
+        `begun`: the parent's beginning is committed and on the owner's disk, and the parts are its rest.
+        """
         keys = [self._lease_key, self._open_key, *(self._shard_key(shard) for shard in (parent, *parts))]
-        args: list[Any] = [token, str(parent)]
+        args: list[Any] = [token, str(parent), int(begun)]
         for shard, items in parts.items():
             args += [str(shard), shard.first, items]
         return self._checked(self._call("split", keys, args)) == "ok"
@@ -287,9 +296,18 @@ class Ledger:
 
     def commit(self, shard: ShardId, result: bytes) -> str:
         """`ok`, or why the result was dropped: `committed` by another attempt, or `closed`."""
-        return cast(
-            bytes, self._call("commit", [self._shard_key(shard), self._done_key], [str(shard), result])
-        ).decode()
+        return self._commit(shard, result)
+
+    def commit_beginning(self, message: ShardMessage, process: str, result: bytes) -> str:
+        """Of a claimed shard, the result of its first items; the rest is handed back. As `commit` says, or `stale`.
+
+        That is: a later attempt was sent, whose process may do it all.
+        """
+        return self._commit(message.shard, result, message.attempt, process)
+
+    def _commit(self, shard: ShardId, result: bytes, *claim: int | str) -> str:
+        keys = [self._shard_key(shard), self._done_key]
+        return cast(bytes, self._call("commit", keys, [str(shard), result, *claim])).decode()
 
     def spec_text(self) -> str:
         """Raises ProtocolError."""

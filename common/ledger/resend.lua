@@ -7,7 +7,7 @@ if committed then return {'committed'} end
 if attempt ~= ARGV[2] then return {'stale'} end
 local t = redis.call('TIME')
 redis.call('HDEL', KEYS[2], 'by', 'claimed', 'fate', 'suspect')
-redis.call('HSET', KEYS[2], 'sent', t[1] + t[2] / 1e6)
+redis.call('HSET', KEYS[2], 'sent', t[1] + t[2] / 1e6, 'ahead', 1)
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 'killer', ARGV[4]) end
 -- The slow one goes on beside the new attempt: should it die, that counts.
 if ARGV[3] == 'slow' and by then redis.call('HSET', KEYS[2], 'rival:' .. attempt, by) end

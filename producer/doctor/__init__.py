@@ -8,13 +8,13 @@ from pathlib import Path
 import redis
 
 from common.broker import celery_app, connect
-from common.errors import BrokerError, UsageError
+from common.errors import BrokerError, UsageError, line_of
+from common.folders import state_folder
 from common.secrecy import redact
 from producer.crew import Connection
 from producer.doctor import broker, machine, runs, workers
 from producer.doctor.finding import Finding, failed, note, warning
 from producer.hub.folder import HubFolder
-from producer.hub.words import default_folder
 
 
 def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> Iterator[Finding]:
@@ -44,12 +44,18 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
 
 def _of_hub() -> Finding | None:
     """What there is to say of a hub of this machine that is not used."""
-    folder = HubFolder(default_folder())
-    if folder.running():
-        words = "one runs here, and is not used"
-        return note("hub", words, "to use it:  export MANYEYES_BROKER_URL=$(producer url)")
-    if folder.read() is not None:
-        return note("hub", f"one is kept in {folder.path}, and does not run", "producer up")
+    path = state_folder()
+    if path is None:
+        return None
+    folder = HubFolder(path)
+    try:
+        if folder.running():
+            words = "one runs here, and is not used"
+            return note("hub", words, "to use it:  export MANYEYES_BROKER_URL=$(producer url)")
+        if folder.read() is not None:
+            return note("hub", f"one is kept in {folder.path}, and does not run", "producer up")
+    except (OSError, UsageError) as error:
+        return note("hub", f"whether one runs here cannot be seen: {line_of(error)}", "set HOME to a folder of yours")
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -84,10 +84,15 @@ def _clocks(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Findin
 def _unserved(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Finding]:
     """Work that waits for nobody."""
     served = {task_queue(queue, beat.v) for beat in found for queue in beat.queues}
+    waiting: Counter[str] = Counter()
     for raw in client.scan_iter(f"{PREFIX}queue.*", count=1000, _type="list"):
-        name = raw.decode(errors="replace").removeprefix(PREFIX)
-        if name not in served and (waiting := client.llen(raw)):
-            words = f"{waiting} messages wait in {name}, which no worker serves"
+        # kombu has a list for each priority.
+        name = raw.decode(errors="replace").removeprefix(PREFIX).partition("\x06")[0]
+        if name not in served:
+            waiting[name] += client.llen(raw)
+    for name, messages in sorted(waiting.items()):
+        if messages:
+            words = f"{messages} messages wait in {name}, which no worker serves"
             yield warning("queues", words, "start a worker with that model, or cancel the run")
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 import redis
 
-from common import presence
+from common import osfault, presence
 from common.broker import client
 from common.cargo import PORT_KEY
 from common.errors import ManyeyesError, UsageError
@@ -246,4 +246,6 @@ def _listens(host: str, port: int) -> bool:
 
 def _words(log: Log) -> str:
     """Why it ended, in its own words, or where they are."""
-    return log.last_error() or f"its log {log.path} ends with: {log.last_line() or 'nothing'}"
+    return (
+        log.last_error() or osfault.no_room(log.path) or f"its log {log.path} ends with: {log.last_line() or 'nothing'}"
+    )

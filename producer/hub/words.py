@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 from common import detectortext
 from common.detectortext import DetectorText
+from common.folders import state_folder
 from producer.acl import Role
 from producer.hub import addresses
 from producer.hub.folder import HubFolder, Part, Status
@@ -17,15 +17,9 @@ from producer.hub.settings import DASHBOARD, DEFAULT_DETECTOR
 _NAMES = {CARGO: "cargo server", FRONT: "TLS", WORKER: "workers", FLOWER: "Flower", MONITOR: "monitor"}
 
 
-def default_folder() -> Path:
-    from platformdirs import user_state_path
-
-    return user_state_path("manyeyes")
-
-
 def command(folder: HubFolder, verb: str) -> str:
     """As it must be typed for this folder."""
-    return f"producer {verb}" + ("" if folder.path == default_folder() else f" --state {shlex.quote(str(folder.path))}")
+    return f"producer {verb}" + ("" if folder.path == state_folder() else f" --state {shlex.quote(str(folder.path))}")
 
 
 def join_command(hub: Hub) -> str:

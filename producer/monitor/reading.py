@@ -11,7 +11,7 @@ import redis
 from common import presence
 from common.broker import PREFIX
 from common.ledger import RunState
-from common.messages import task_queue
+from common.messages import queue_keys, task_queue
 from common.presence import Beat, WorkerBeat
 from common.refused import REFUSED_KEY, parsed
 from producer import figures
@@ -70,12 +70,18 @@ def _shown(run: Figures, now: float) -> bool:
 
 
 def _waiting(client: redis.Redis, queues: list[str]) -> dict[str, int]:
-    """Without kombu, which declares a queue by asking for its length. Our messages have one priority, so one list.
+    """Without kombu, which declares a queue by asking for its length. Each has two lists: see `queue_keys`.
 
     Whoever beats names queues: one that there cannot be hides nothing else.
     """
     pipe = client.pipeline(transaction=False)
     for queue in queues:
-        pipe.llen(f"{PREFIX}{task_queue(queue)}")
+        for key in queue_keys(task_queue(queue)):
+            pipe.llen(f"{PREFIX}{key}")
     answers = pipe.execute(raise_on_error=False)
-    return {queue: length for queue, length in zip(queues, answers, strict=True) if isinstance(length, int)}
+    lengths = zip(answers[::2], answers[1::2], strict=True)
+    return {
+        queue: front + rest
+        for queue, (front, rest) in zip(queues, lengths, strict=True)
+        if isinstance(front, int) and isinstance(rest, int)
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ from tests.waiting import wait_until
 #: Twelve seconds' work for one process.
 IMAGES, PACE_S = 600, 0.02
 SHARD = 20
-#: Seconds an image, with which a shard would hold the run for a minute.
-SICK_S = 3.0
+#: Seconds an image, with which a process does not come to the end of one before all others are done.
+SICK_S = 25.0
+#: Seconds an image, with which a shard would hold the run for a minute: after two of them the rest is others'.
+SLOW_S = 3.0
 COMMAND = ["worker", "start", "--detector", "poisonable", "-c", "1"]
 
 
@@ -36,6 +39,10 @@ class Machine:
 
     worker: Popen[str]
     pace_file: Path
+
+    @property
+    def log(self) -> str:
+        return (self.pace_file.parent / "worker.log").read_text()
 
     def pace(self, seconds: float) -> None:
         self.pace_file.with_suffix(".new").write_text(str(seconds))
@@ -118,6 +125,21 @@ def test_a_machine_that_falls_sick_does_not_hold_the_end(stage: Stage) -> None:
     second = {worker for attempt, worker in zip(*rows.to_pydict().values(), strict=True) if attempt == 2}
     assert rows["attempt"].to_pylist().count(2) == SHARD and len(second) == 1
     assert "attempt 2): a second attempt, for " in said.err
+
+
+def test_a_machine_that_becomes_slow_hands_back_what_it_has_not_begun(stage: Stage) -> None:
+    with stage.machine("well", 1) as well:
+        with stage.machine("slow", 2) as slow, stage.submit() as run:
+            wait_until(lambda: stage.stored() > 0, what="the first results")
+            slow.pace(SLOW_S)
+            said = finish(run)
+        figures = stage.same_bytes(said, well)
+    assert figures["sent_again"]["long"] >= 1 and set(figures["sent_again"]) <= {"long", "slow"}
+    rows = pq.read_table(stage.folder(said) / "timings.parquet", columns=["shard", "worker"]).to_pylist()
+    shards = Counter((row["shard"], row["worker"]) for row in rows)
+    assert all(images == int(shard.partition("+")[2]) for (shard, _), images in shards.items()), "torn apart"
+    assert min(shards.values()) < SHARD
+    assert "takes long: " in said.err and "committed 2 of 20, the rest is handed back" in slow.log
 
 
 def test_machines_join_and_leave_in_the_middle(stage: Stage) -> None:

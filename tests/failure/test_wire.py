@@ -25,7 +25,7 @@ from common import presence
 from common.broker import celery_app, connect
 from common.ledger import Ledger, run_key, shard_key
 from common.limits import PROTOCOL
-from common.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
+from common.messages import DETECT_TASK, ShardId, ShardMessage, queue_keys, task_queue
 from common.presence import PROCESSES_KEY, WORKERS_KEY, Beat, process_key, worker_key
 from common.refused import REFUSED_KEY
 from common.spec import Spec
@@ -62,7 +62,7 @@ class Besieged:
 
     def unharmed(self) -> bool:
         """The same processes, none of them bloated, and nothing left that would come again."""
-        waiting = self.client.llen(f"manyeyes:{task_queue(self.queue)}")
+        waiting = sum(self.client.llen(f"manyeyes:{key}") for key in queue_keys(task_queue(self.queue)))
         nothing_waits = not waiting and not self.client.hlen("manyeyes:unacked")
         here = psutil.Process(self.process.pid)
         pids = [child.pid for child in here.children()]

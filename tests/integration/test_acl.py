@@ -21,7 +21,7 @@ from common.broker import PREFIX, celery_app
 from common.cargo import PORT_KEY, Cargo, server_of
 from common.detector_info import DetectorInfo
 from common.ledger import Fate, Ledger, RunState
-from common.messages import ShardId, ShardMessage, task_queue
+from common.messages import ShardId, ShardMessage, queue_keys, task_queue
 from common.presence import Beat, WorkerBeat
 from producer import acl, valkey
 from producer.acl import Role
@@ -276,7 +276,7 @@ def test_a_dead_workers_message_is_given_back_by_another(fresh: Guarded) -> None
         [tag] = admin.zrange(f"{PREFIX}unacked_index", 0, -1)  # type: ignore[misc]
         admin.zadd(f"{PREFIX}unacked_index", {tag: 1})
         channel.qos.restore_visible(num=10, interval=1)
-        assert admin.llen(QUEUE_KEY) == 1 and not admin.exists(f"{PREFIX}unacked")
+        assert sum(admin.llen(PREFIX + key) for key in queue_keys(TASKS)) == 1 and not admin.exists(f"{PREFIX}unacked")
         channel.qos._delivered.clear()  # as if this one had died
     assert fresh.refused() == []
 

@@ -12,7 +12,7 @@ from common import presence
 from common.errors import ItemCode
 from common.ledger import Ledger, RunState
 from common.limits import FINISHED_LIFE_S
-from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult, task_queue
+from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult, queue_keys, task_queue
 from common.presence import Beat
 from producer import figures
 from producer.collect import Tally
@@ -109,7 +109,9 @@ def test_a_tally_counts_stages_and_codes_of_what_is_done_with() -> None:
 
 def test_a_queue_that_there_cannot_be_hides_nothing_from_the_monitor(client: redis.Redis) -> None:
     figures.write(client, said("a"))
-    client.rpush(f"manyeyes:{task_queue('hog-1234')}", "one", "two")
+    front, in_turn = queue_keys(task_queue("hog-1234"))
+    client.rpush(f"manyeyes:{front}", "one")
+    client.rpush(f"manyeyes:{in_turn}", "two")
     client.set(f"manyeyes:{task_queue('taken-1234')}", "no list")
     forged = Beat("w/1", "w", "here", 1, ("taken-1234", "hog-1234"))
     client.set(presence.process_key("w/1"), json.dumps(asdict(forged)), ex=60)

@@ -73,6 +73,16 @@ def test_a_shard_that_a_later_one_overtook_is_overdue() -> None:
     assert overdue(Reconciler(), SHARD, just_now) == []
 
 
+def test_what_went_to_the_front_overtakes_only_its_like() -> None:
+    old = NOW - OVERDUE_S - 1
+    ahead = replace(SHARD, shard=ShardId(0, 5, 5), sent=NOW - 50, claimed_by="w/1", claimed=old, ahead=True)
+    assert overdue(Reconciler(), SHARD, ahead, at_hand=ahead.shard) == [], "it waits in its turn"
+    waits = replace(SHARD, ahead=True)
+    assert overdue(Reconciler(), waits, ahead, at_hand=ahead.shard) == [(0, Why.UNCLAIMED)]
+    in_turn = replace(ahead, ahead=False)
+    assert overdue(Reconciler(), waits, in_turn, at_hand=in_turn.shard) == [(0, Why.UNCLAIMED)]
+
+
 def test_a_claim_counts_also_when_its_shard_is_long_collected() -> None:
     reconciler = Reconciler()
     reconciler.note_claim(replace(SHARD, shard=ShardId(0, 5, 5), sent=NOW - 50, claimed=NOW - OVERDUE_S - 1))
