@@ -65,7 +65,9 @@ def measured(step: Step) -> Measured:
         # They need not be there: nobody opens them.
         names.write_text("".join(f"{n // 1000:06d}/{n:09d}.jpg\n" for n in range(step.items)))
         with stage.broker(folder) as (url, server), _swarm(folder, url, step) as swarm, connect(url) as client:
-            command = [measure.console_script("producer"), "submit", str(names), "--detector", nothing.NAME, "--json"]
+            # By path: a list of files that are not there is taken as it is only for workers that may see them.
+            options = ("--detector", nothing.NAME, "--transport", "path", "--json")
+            command = [measure.console_script("producer"), "submit", str(names), *options]
             if step.profile is not None:
                 command = [sys.executable, "-m", "cProfile", "-o", str(step.profile), *command]
             env = {**stage.environment(folder, url)}

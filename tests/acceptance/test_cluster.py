@@ -145,7 +145,7 @@ def test_a_model_file_is_the_one_that_workers_serve_or_is_refused(photos: Path, 
         assert submit("best.onnx").code == submit("best").code == 0
         other, missing = submit("other/best.onnx"), submit("nowhere/best.onnx")
         assert other.code == 2 and "another file" in other.error
-        assert missing.code == 2 and "nowhere/best.onnx cannot be read" in missing.error
+        assert missing.code == 2 and "nowhere/best.onnx does not exist" in missing.error
         queue = other.error.split("best: ")[1].split()[0]
         assert submit(queue).code == 0, "as `producer detectors` lists it"
     twice = finish(
