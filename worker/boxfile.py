@@ -29,6 +29,8 @@ _EXIF_CODES = {
 _COMPOSED = {b"grid": 4, b"iovl": 10}
 #: Bytes of these data that are kept.
 _START = 32
+#: Bytes. A list of MOST_PARTS items takes a tenth of it.
+_LONGEST_LIST = 1 << 20
 
 
 class BoxError(Exception):
@@ -133,6 +135,8 @@ def read_picture(data: bytes) -> Picture:
     inside: dict[bytes, bytes] = {}
     for box in boxes(meta, 4):
         inside.setdefault(box.name, box.body)
+    if max(len(inside.get(name, b"")) for name in (b"iinf", b"iref", b"iloc")) > _LONGEST_LIST:
+        raise BoxError("a list of too many items")
     if b"pitm" not in inside:
         raise BoxError("no primary picture", no_picture=True)
     [primary] = _unpack(">I" if inside[b"pitm"][:1] > b"\0" else ">H", inside[b"pitm"], 4)
@@ -190,6 +194,8 @@ def _add_properties(items: dict[int, Item], body: bytes) -> None:
         if box.name == b"ipco":
             known += boxes(box.body)
         elif box.name == b"ipma":
+            if len(box.body) > _LONGEST_LIST:
+                raise BoxError("a list of too many items")
             version, flags = box.body[:1] or b"\0", box.body[3:4] or b"\0"
             [entries] = _unpack(">I", box.body, 4)
             at = 8
@@ -239,7 +245,8 @@ def _add_places(items: dict[int, Item], body: bytes, sources: tuple[bytes, bytes
         at += 2 + struct.calcsize(f">{base}")
         [extents] = _unpack(">H", body, at)
         at += 2
-        for _ in range(extents):
+        # Of extents that take no bytes, one is as good as 65,535.
+        for _ in range(extents if index + offset + length else min(extents, 1)):
             words = _unpack(f">{index}{offset}{length}", body, at)[len(index) :]
             at += struct.calcsize(f">{index}{offset}{length}")
             place = start + (words[0] if offset else 0)

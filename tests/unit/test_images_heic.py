@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +281,35 @@ def test_nothing_of_it_is_loaded_before_it_is_needed():
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )
+
+
+@pytest.mark.parametrize("kind", [b"heic", b"avif"])
+def test_extents_that_take_no_bytes_take_no_time(kind):
+    # 16,383 items of 65,535 extents each, in 100 KB: a thousand million of them.
+    data = bytearray(heic())
+    at = data.index(b"iloc")
+    items = b"".join(struct.pack(">3H", 1, 0, 65535) for _ in range(16_383))
+    lying = b"iloc" + bytes(6) + struct.pack(">H", 16_383) + items
+    lying = struct.pack(">I", len(lying) + 4) + lying
+    meta = data.index(b"meta") - 4
+    size = int.from_bytes(data[meta : meta + 4]) + len(lying)
+    # The first list of places counts.
+    data[meta : at - 4] = size.to_bytes(4) + data[meta + 4 : at - 4] + lying
+    started = time.process_time()
+
+    failure(bytes(data.replace(b"heic", kind)))
+
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("name", [b"iloc", b"iref", b"iinf"])
+def test_a_list_longer_than_any_picture_needs_is_corrupt(name):
+    data = bytearray(heic())
+    meta = data.index(b"meta") - 4
+    size = int.from_bytes(data[meta : meta + 4])
+    filling = struct.pack(">I", (2 << 20) + 8) + name + bytes(2 << 20)
+    data[meta : meta + 12] = struct.pack(">I", size + len(filling)) + data[meta + 4 : meta + 12] + filling
+
+    assert failure(bytes(data)).code is ItemCode.CORRUPT
+    with pytest.raises(boxfile.BoxError, match="too many items"):
+        boxfile.read_picture(bytes(data))
