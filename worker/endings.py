@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
+from common.pixels.codestreams import jpeg2000_start
 from worker import jpeg
 from worker.apng import first_frame
 from worker.headers import is_cut
@@ -37,7 +38,7 @@ def reframed(data: bytes) -> bytes:
         name, size = data[end : end + 4], int.from_bytes(data[end + 4 : end + 8], "little")
         if not name.rstrip(b" ").isalnum() or end + 8 + size > len(data):
             break
-        if name == b"VP8X":
+        if name == b"VP8X" and size:
             flags = data[end + 8]
         names.add(name)
         end += 8 + size + (size & 1)
@@ -135,7 +136,7 @@ def _bmp(data: bytes) -> bytes:
 
 def _jpeg2000(data: bytes) -> bytes | None:
     """Where every tile has all the parts that it announces."""
-    start = data.find(b"\xff\x4f\xff\x51")
+    start = jpeg2000_start(data)
     if start < 0 or len(data) < start + 42:
         return None
     right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, start + 8)

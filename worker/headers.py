@@ -25,7 +25,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from common import pixels
-from common.pixels.codestreams import jpeg2000_stream
+from common.pixels.codestreams import jpeg2000_start, jpeg2000_stream, jpeg_markers
 from worker.boxfile import BoxError, boxes, read_picture
 
 #: EXIF's code of an image that is turned by a quarter: width and height change places.
@@ -111,7 +111,7 @@ def read_header(data: bytes) -> Header | None:
         if own := pixels.open_picture(data):
             return header_of(kind, own)
         picture = open_picture(kind, data)
-        width, height = picture.size
+        width, height = _codestream_size(data) if kind == "JPEG 2000" else picture.size
         deep = bits_of(kind, data) > 8 or picture.mode.startswith("I")
     except MemoryError:
         raise
@@ -145,7 +145,7 @@ def is_cut(kind: str, data: bytes) -> bool:
         case "JPEG":
             return data.rfind(b"\xff\xd9", _scan_start(data)) < 0
         case "JPEG 2000":  # neither byte pair occurs inside its coded data
-            return data.rfind(b"\xff\xd9", max(data.find(b"\xff\x4f\xff\x51"), 0)) < 0
+            return data.rfind(b"\xff\xd9", max(jpeg2000_start(data), 0)) < 0
         case "PNG":
             return data.rfind(b"IEND") < 0
         case "WebP":
@@ -168,20 +168,7 @@ def overruns(kind: str, data: bytes) -> bool:
 
 def _scan_start(data: bytes) -> int:
     """Where a JPEG's first scan begins: a thumbnail in its EXIF has an end mark of its own, before that."""
-    at = 2
-    while 0 <= at < len(data) - 4:
-        marker = data[at + 1]
-        if data[at] != 0xFF or marker == 0:
-            at = data.find(b"\xff", at + 1)  # rubbish between segments is skipped, as libjpeg does
-        elif marker == 0xDA:
-            return at
-        elif marker == 0xFF:
-            at += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD9:
-            at += 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return len(data)
+    return next((at for marker, at in jpeg_markers(data) if marker == 0xDA), len(data))
 
 
 def _media_end(data: bytes) -> int:
@@ -203,6 +190,14 @@ def _boxes_end(data: bytes) -> int:
             return len(data)
         at += max(size, 8)
     return at
+
+
+def _codestream_size(data: bytes) -> tuple[int, int]:
+    """What OpenJPEG decodes, whatever the boxes around it say. Raises ValueError."""
+    stream = jpeg2000_stream(data)
+    if stream is None:
+        raise ValueError("no codestream")
+    return stream.width, stream.height
 
 
 def _orientation(kind: str, picture: ImageFile, data: bytes) -> int | None:

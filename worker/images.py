@@ -17,6 +17,7 @@ from common import pixels
 from common.errors import ItemCode, ItemError
 from common.pixels.codestreams import jpeg2000_stream, jpeg_stream
 from common.pixels.depth import to_bytes
+from common.pixels.faults import truncated, unsupported
 from common.scale import Scale
 from worker import endings, heif, jpeg
 from worker.apng import Frame, Place, first_frame
@@ -76,7 +77,7 @@ def decode(data: bytes, max_pixels: int, scale: Scale | None = None) -> tuple[Im
         _check_size(header, max_pixels)
         whole = endings.completed(header.kind, data)
         if whole is None:
-            raise _truncated(data)
+            raise truncated(data)
         data = whole
         if overruns(header.kind, data):
             # OpenCV would ask for as much memory as a PNG's chunk claims to need, up to 4 GiB, before it looks.
@@ -159,7 +160,7 @@ def _pixels(data: bytes, header: Header, scale: Scale | None) -> Image:
     if decoded.dtype == np.uint16:
         decoded = to_bytes(decoded, (1 << bits_of(header.kind, data)) - 1, scale)
     if decoded.dtype != np.uint8:
-        raise _unsupported(header.kind)
+        raise unsupported(header.kind)
     return _placed(cast(Image, decoded), frame.place)
 
 
@@ -185,32 +186,32 @@ def _unreadable(data: bytes) -> ItemError:
     if kind is None:
         foreign = foreign_kind(data)
         if foreign:
-            return _unsupported(foreign)
+            return unsupported(foreign)
         return ItemError(ItemCode.NOT_AN_IMAGE, "the content is no image format that is known; remove the file")
     if is_cut(kind, data) or len(data) < _SHORTEST_HEADER:
-        return _truncated(data)
+        return truncated(data)
     if kind == "HEIC":
         return heif.unreadable(data)
     if words := _unusual(data, kind):
-        return _unsupported(words)
+        return unsupported(words)
     return ItemError(ItemCode.CORRUPT, f"the {kind} header is broken; copy or download the file again")
 
 
 def _undecodable(data: bytes, header: Header) -> ItemError:
     """Why OpenCV gave nothing, found out with Pillow's decoder. Raises MemoryError."""
     if words := _unusual(data, header.kind):
-        return _unsupported(words)
+        return unsupported(words)
     try:
         open_picture(header.kind, data).load()
     except MemoryError:
         raise
     except Exception as error:  # as in read_header
         if "truncated" in str(error).lower():
-            return _truncated(data)
+            return truncated(data)
         return _corrupt(header.kind)
     if header.kind == "PNG":  # OpenCV takes every kind of PNG, and Pillow passes over a wrong checksum at the end
         return _corrupt(header.kind)
-    return _unsupported(header.kind)
+    return unsupported(header.kind)
 
 
 def _unusual(data: bytes, kind: str) -> str | None:
@@ -227,13 +228,3 @@ def _unusual(data: bytes, kind: str) -> str | None:
 
 def _corrupt(kind: str) -> ItemError:
     return ItemError(ItemCode.CORRUPT, f"the {kind} data are broken; copy or download the file again")
-
-
-def _truncated(data: bytes) -> ItemError:
-    text = f"the file ends early, after {len(data)} bytes; copy or download it again"
-    return ItemError(ItemCode.TRUNCATED, text)
-
-
-def _unsupported(what: str) -> ItemError:
-    text = f"{what}: this kind of image is not decoded; convert it to an RGB PNG or JPEG"
-    return ItemError(ItemCode.UNSUPPORTED, text)

@@ -38,6 +38,26 @@ class Picture(Protocol):
         """
 
 
+class Plain:
+    """Size and orientation of a picture whose file says its sides, and not how it is turned."""
+
+    __slots__ = ()
+    width: int
+    height: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    @property
+    def memory_pixels(self) -> int:
+        return self.width * self.height
+
+    @property
+    def orientation(self) -> None:
+        return None
+
+
 def open_picture(data: bytes) -> Picture | None:
     """None for what others decode. Raises ItemError: truncated, corrupt, unsupported; and MemoryError.
 

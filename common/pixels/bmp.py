@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.errors import ItemCode, ItemError
+from common.pixels import Plain
 from common.pixels.depth import Bytes, Samples, to_bytes
+from common.pixels.faults import truncated, unsupported
 from common.scale import Scale
 
 _PLAIN, _FIELDS, _FIELDS_WITH_ALPHA = 0, 3, 6
@@ -17,7 +18,7 @@ _BGR32, _BGR16 = (0xFF0000, 0xFF00, 0xFF), (0x7C00, 0x3E0, 0x1F)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BitFields:
+class BitFields(Plain):
     """A BMP of such pixels, not decoded yet."""
 
     data: bytes
@@ -45,18 +46,6 @@ class BitFields:
         return cls(data, width, abs(height), bits, masks, start, height < 0)
 
     @property
-    def size(self) -> tuple[int, int]:
-        return self.width, self.height
-
-    @property
-    def memory_pixels(self) -> int:
-        return self.width * self.height
-
-    @property
-    def orientation(self) -> None:
-        return None
-
-    @property
     def deep(self) -> bool:
         return False
 
@@ -67,14 +56,10 @@ class BitFields:
         """
         if not all(_is_run(mask) and mask >> self.bits == 0 for mask in self.masks):
             fields = ", ".join(f"{mask:#x}" for mask in self.masks)
-            text = (
-                f"BMP of the bit fields {fields}: this kind of image is not decoded; convert it to an RGB PNG or JPEG"
-            )
-            raise ItemError(ItemCode.UNSUPPORTED, text)
+            raise unsupported(f"BMP of the bit fields {fields}")
         row = -(-self.width * self.bits // 32) * 4
         if self.start + row * self.height > len(self.data):
-            text = f"the file ends early, after {len(self.data)} bytes; copy or download it again"
-            raise ItemError(ItemCode.TRUNCATED, text)
+            raise truncated(self.data)
         rows = np.frombuffer(self.data, np.uint8, row * self.height, self.start).reshape(self.height, row)
         pixels = rows.view(f"<u{self.bits // 8}")[:: 1 if self.downward else -1, : self.width]
         return np.dstack([_field(pixels, mask) for mask in self.masks])

@@ -6,13 +6,16 @@ As the pages of Netpbm (pbm, pgm, ppm, pam) and of PFM describe them. Of several
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from common.errors import ItemCode, ItemError
+from common.pixels import Plain
 from common.pixels.depth import Bytes, Samples, scaled, to_bytes
+from common.pixels.faults import NO_RANGE, corrupt, truncated, unsupported
 from common.scale import Scale
 
 #: White space, and comments to the end of their line, before a number of the head.
@@ -21,6 +24,11 @@ _PBM = re.compile(rb"P([14])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})(?:#[^
 _PNM = re.compile(rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})(?:#[^\r\n]*)?\s")
 _PFM = re.compile(rb"P([fF])\s+(\d{1,9})\s+(\d{1,9})\s+([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s")
 _COMMENT = re.compile(rb"#[^\r\n]*")
+_SPACE, _BITS, _NUMBERS = re.compile(rb"\s"), re.compile(rb"[01\s]*"), re.compile(rb"[0-9\s]*")
+#: Bytes of a plain picture's text that are read at once.
+_PIECE = 1 << 20
+#: What a text's end, or that of a copy that failed, may be filled up with.
+_FILLING = b"\0\x1a \t\n\v\f\r"
 #: Bytes. A file without a head that can be read was cut off if it is shorter.
 _SHORTEST = 32
 #: Bands of colour, and in all, by a PAM's tuple type.
@@ -35,7 +43,7 @@ _TUPLES = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pnm:
+class Pnm(Plain):
     """A file whose head is read, and whose pixels are not decoded yet."""
 
     data: bytes
@@ -76,20 +84,8 @@ class Pnm:
 
     def _checked(self) -> Pnm:
         if not (self.width and self.height):
-            raise _corrupt("its picture has no pixels")
+            raise corrupt("PNM", "its picture has no pixels")
         return self
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.width, self.height
-
-    @property
-    def memory_pixels(self) -> int:
-        return self.width * self.height
-
-    @property
-    def orientation(self) -> None:
-        return None
 
     @property
     def deep(self) -> bool:
@@ -102,13 +98,12 @@ class Pnm:
         """
         if self.top == 0:
             if scale is None:
-                text = "PFM: such values have no range of their own; give one, --scale MIN:MAX or --scale 2%:98%"
-                raise ItemError(ItemCode.UNSUPPORTED, text)
+                raise ItemError(ItemCode.UNSUPPORTED, f"PFM: {NO_RANGE}")
             floats = self._floats()
             return scaled(floats if self.bands == 3 else floats[..., 0], scale)
         samples = self._samples()
         if self.top not in (255, 65535) and int(samples.max()) > self.top:
-            raise _corrupt(f"a value is above its largest, {self.top}")
+            raise corrupt("PNM", f"a value is above its largest, {self.top}")
         samples = samples[..., 0] if self.colours == 1 else samples[..., : self.colours]
         values = to_bytes(samples, self.top, scale)
         return ~values if self.inverted else np.ascontiguousarray(values)
@@ -135,35 +130,62 @@ class Pnm:
         if self.data[start - 1 : start + 1] == b"\r\n" and start + size < len(self.data):
             start += 1  # one white space ends a head, but some programs on Windows write two
         if start + size > len(self.data):
-            raise _truncated(self.data)
+            raise truncated(self.data)
         return np.frombuffer(self.data, dtype, count, start)
 
     def _text(self) -> Samples:
-        count = self.width * self.height * self.bands
+        """Of a long text only as much is read as the picture needs: another one, or anything, may follow."""
+        count, done = self.width * self.height * self.bands, 0
         if len(self.data) - self.start < count:
-            raise _truncated(self.data)
-        text = _COMMENT.sub(b" ", self.data[self.start :])
-        if self.inverted:  # its digits need no space between them
-            digits = np.frombuffer(text.translate(None, b" \t\n\v\f\r"), np.uint8)[:count]
-            if not np.isin(digits, (48, 49)).all():
-                raise _corrupt("a pixel is neither 0 nor 1")
-            values: Samples = digits - 48
-        else:
-            values = _numbers(text, count)
+            raise truncated(self.data)
+        samples = np.empty(count, np.uint8 if self.top < 256 else np.uint16)
+        for text in _pieces(self.data, self.start):
+            values, rest = _bits(text) if self.inverted else _numbers(text)
+            values = values[: count - done]
             if values.size and int(values.max()) > self.top:
-                raise _corrupt(f"a value is above its largest, {self.top}")
-        if values.size < count:
-            raise _truncated(self.data)
-        shaped = values.reshape(self.height, self.width, self.bands)
-        return shaped.astype(np.uint8 if self.top < 256 else np.uint16)
+                raise corrupt("PNM", f"a value is above its largest, {self.top}")
+            samples[done : done + values.size] = values
+            done += values.size
+            if done == count:
+                return samples.reshape(self.height, self.width, self.bands)
+            if rest.strip(_FILLING):
+                raise corrupt("PNM", "a pixel is neither 0 nor 1" if self.inverted else "a value is no whole number")
+        raise truncated(self.data)
 
 
-def _numbers(text: bytes, count: int) -> Samples:
-    """At most so many."""
-    if text.translate(None, b"0123456789 \t\n\v\f\r"):
-        raise _corrupt("a value is no whole number")
-    # With a count, numpy would fill up what is missing with whatever is in memory.
-    return np.fromstring(text, np.int64, sep=" ")[:count] if text.strip() else np.empty(0, np.int64)
+def _pieces(data: bytes, at: int) -> Iterator[bytes]:
+    """The text from `at` on without its comments, cut where white space is."""
+    while at < len(data):
+        space = _SPACE.search(data, at + _PIECE)
+        end = space.end() if space else len(data)
+        line = max(data.rfind(b"\n", at, end), data.rfind(b"\r", at, end), at)
+        comment = data.find(b"#", line, end)
+        if comment >= 0:  # it goes on to the end of its line
+            end = _end(_COMMENT, data, comment)
+        yield _COMMENT.sub(b" ", data[at:end])
+        at = end
+
+
+def _end(pattern: re.Pattern[bytes], data: bytes, at: int = 0) -> int:
+    match = pattern.match(data, at)
+    return match.end() if match else at
+
+
+def _bits(text: bytes) -> tuple[Samples, bytes]:
+    """Digits, which need no space between them, as far as they go, and what follows them."""
+    end = _end(_BITS, text)
+    return np.frombuffer(text[:end].translate(None, b" \t\n\v\f\r"), np.uint8) - 48, text[end:]
+
+
+def _numbers(text: bytes) -> tuple[Samples, bytes]:
+    """Whole numbers as far as they go, and what follows them."""
+    end = _end(_NUMBERS, text)
+    if not text[:end].strip():
+        return np.empty(0, np.int64), text[end:]
+    values = np.fromstring(text[:end], np.int64, sep=" ")
+    # What stands next to a digit belongs to its number, but for the beginning of another picture and the end of a text.
+    torn = text[end - 1 : end].isdigit() and text[end : end + 1] not in (b"", b"P", b"\0", b"\x1a")
+    return values[:-1] if torn else values, text[end:]
 
 
 def _pam(data: bytes) -> Pnm:
@@ -173,35 +195,26 @@ def _pam(data: bytes) -> Pnm:
         raise _broken(data)
     found: dict[str, str] = {}
     for line in data[3 : end.start()].decode("ascii", "replace").splitlines():
-        word, _, value = line.strip().partition(" ")
+        word, value = (*line.split(None, 1), "", "")[:2]
+        value = value.strip()
         if word and not word.startswith("#"):
-            found[word] = f"{found[word]} {value.strip()}" if word == "TUPLTYPE" and word in found else value.strip()
+            found[word] = f"{found[word]} {value}" if word == "TUPLTYPE" and word in found else value
     numbers = [found.get(word, "") for word in ("WIDTH", "HEIGHT", "DEPTH", "MAXVAL")]
     if not all(number.isascii() and number.isdigit() and len(number) < 10 for number in numbers):
-        raise _corrupt("its head lacks a number")
+        raise corrupt("PNM", "its head lacks a number")
     width, height, bands, top = map(int, numbers)
     kind = found.get("TUPLTYPE") or {1: "GRAYSCALE", 3: "RGB"}.get(bands, "")
     if kind not in _TUPLES or _TUPLES[kind][1] != bands:
         what = f"PAM of {bands} bands, tuple type {kind or 'not given'}"
-        text = f"{what[:80]}: this kind of image is not decoded; convert it to an RGB PNG or JPEG"
-        raise ItemError(ItemCode.UNSUPPORTED, text)
+        raise unsupported(what[:80])
     _check_top(top)
     return Pnm(data, width, height, bands, _TUPLES[kind][0], top, False, end.end())._checked()
 
 
 def _check_top(top: int) -> None:
     if not 0 < top < 65536:
-        raise _corrupt(f"its largest value is {top}; 1 to 65535 are possible")
+        raise corrupt("PNM", f"its largest value is {top}; 1 to 65535 are possible")
 
 
 def _broken(data: bytes) -> ItemError:
-    return _truncated(data) if len(data) < _SHORTEST else _corrupt("its head is broken")
-
-
-def _corrupt(why: str) -> ItemError:
-    return ItemError(ItemCode.CORRUPT, f"the PNM is broken: {why}; copy or download the file again")
-
-
-def _truncated(data: bytes) -> ItemError:
-    text = f"the file ends early, after {len(data)} bytes; copy or download it again"
-    return ItemError(ItemCode.TRUNCATED, text)
+    return truncated(data) if len(data) < _SHORTEST else corrupt("PNM", "its head is broken")

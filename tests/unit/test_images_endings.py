@@ -159,3 +159,7 @@ def test_rubbish_after_an_avif_is_not_taken_for_a_box_of_it():
     data = pictures.encoded("AVIF", NOISE)
     assert is_same(data + b"rubbish" * 9, decode(data, LIMIT)[0])
     assert outcome(data[:-1]) is ItemCode.TRUNCATED
+
+
+def test_a_webp_whose_last_chunk_is_an_empty_header_is_an_item_error():
+    assert outcome(b"RIFF" + struct.pack("<I", 99) + b"WEBPVP8X" + bytes(4)) is ItemCode.TRUNCATED

@@ -13,7 +13,9 @@ from PIL import Image
 
 from common.errors import ItemCode, ItemError
 from common.pixels.depth import Bytes, Samples, scaled, to_bytes
+from common.pixels.faults import NO_RANGE, corrupt, truncated, unsupported
 from common.pixels.tiff import ycbcr
+from common.pixels.tiff.directory import directory_end
 from common.pixels.tiff.grid import Grid
 from common.pixels.tiff.layout import (
     CIELAB,
@@ -23,12 +25,8 @@ from common.pixels.tiff.layout import (
     WHITE_IS_ZERO,
     YCBCR,
     Layout,
-    corrupt,
-    directory_end,
     read_layout,
     refusal,
-    truncated,
-    unsupported,
 )
 from common.pixels.tiff.samples import read_samples
 from common.scale import Scale
@@ -57,7 +55,7 @@ class Tiff:
         ):  # struct.error, ValueError, TypeError, IndexError, ... of tags that are of any type and length
             if directory_end(data) > len(data):
                 raise truncated(data) from None
-            raise corrupt() from None
+            raise corrupt("TIFF") from None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,11 +82,9 @@ class Tiff:
         """
         layout = self.layout
         if self.refused:
-            raise unsupported(self.refused)
+            raise unsupported(f"TIFF of {self.refused}")
         if not layout.ranged and scale is None:
-            text = (
-                f"TIFF of {layout}: such values have no range of their own; give one, --scale MIN:MAX or --scale 2%:98%"
-            )
+            text = f"TIFF of {layout}: {NO_RANGE}"
             raise ItemError(ItemCode.UNSUPPORTED, text)
         try:
             samples = read_samples(layout, self.grid, self.data)
@@ -98,7 +94,7 @@ class Tiff:
         except (ItemError, MemoryError):
             raise
         except Exception:  # each codec has an error of its own, and tags are of any type
-            raise corrupt() from None
+            raise corrupt("TIFF") from None
 
 
 def _coloured(layout: Layout, samples: Samples, scale: Scale | None) -> Bytes:
@@ -144,5 +140,5 @@ def _of_lab(values: Bytes) -> Bytes:
     )
     turned = ImageCms.applyTransform(picture, transform)
     if turned is None:
-        raise corrupt()
+        raise corrupt("TIFF")
     return np.asarray(turned)

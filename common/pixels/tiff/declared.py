@@ -9,7 +9,9 @@ from collections.abc import Callable
 from PIL import WebPImagePlugin
 
 from common.pixels.codestreams import Codestream, jpeg2000_stream, jpeg_stream
+from common.pixels.faults import corrupt, unsupported
 from common.pixels.tiff.grid import Grid
+from common.pixels.tiff.jpeg import check_whole
 from common.pixels.tiff.layout import (
     JPEG,
     JPEG2000,
@@ -18,8 +20,6 @@ from common.pixels.tiff.layout import (
     LERC_PARAMETERS,
     WEBP,
     Layout,
-    corrupt,
-    unsupported,
 )
 
 #: Bits of LERC's number types.
@@ -37,14 +37,16 @@ def checked(piece: bytes, layout: Layout, grid: Grid) -> bytes:
         most = grid.piece_width * grid.piece_height * bands * layout.bits // 8 + _LERC_EXTRA
         piece = _unpacked(piece, (layout.page.tags.valueof(LERC_PARAMETERS) or (0, 0))[1], most)
         if not piece.startswith(b"Lerc2 "):
-            raise unsupported(f"{layout} of another version")
+            raise unsupported(f"TIFF of {layout} of another version")
     stream = _READERS[layout.compression](piece)
     if stream is None or stream.width > grid.piece_width or stream.height > grid.piece_height:
-        raise corrupt()
+        raise corrupt("TIFF")
     if stream.bits != layout.bits or stream.signed or stream.lossless:
-        raise unsupported(f"{layout}, of {stream.bits} bits inside")
+        raise unsupported(f"TIFF of {layout}, of {stream.bits} bits inside")
     if stream.bands != bands and not (layout.compression == WEBP and bands == 4):
-        raise unsupported(f"{layout}, of {stream.bands} bands inside")
+        raise unsupported(f"TIFF of {layout}, of {stream.bands} bands inside")
+    if layout.compression == JPEG:
+        check_whole(piece, layout.page.jpegtables)
     return piece
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
-import struct
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import tifffile
-
-from common.errors import ItemCode, ItemError
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB = 0, 1, 2, 3, 5, 6, 8
 JPEG, LERC, WEBP, JPEG2000_RGB, JPEG2000 = 7, 34887, 50001, 33005, 34712
@@ -65,8 +62,6 @@ _PREDICTED = (LZW, 8, 32946, 34925, 50000)
 _KINDS = {1: "", 2: ", signed", 3: ", floating point", 4: "", 5: ", complex integers", 6: ", complex"}
 
 LERC_PARAMETERS, _DNG_VERSION, _INK_SET, _PHOTOMETRIC_TAG = 50674, 50706, 332, 262
-#: Bytes of a value, by the number of its type.
-_TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,42 +254,6 @@ def _predictor_fits(layout: Layout, predictor: int) -> bool:
     if predictor == 2:
         return layout.bits in (8, 16, 32, 64)
     return predictor == 3 and layout.kind == 3 and layout.bits in (16, 32, 64)
-
-
-def directory_end(data: bytes) -> int:
-    """Where the first directory, or the last value that it points to, ends: beyond the data of a file that was cut."""
-    order = "<" if data.startswith(b"I") else ">"
-    big = 43 in data[2:4]
-    try:
-        at: int = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
-        entries: int = struct.unpack_from(order + ("Q" if big else "H"), data, at)[0]
-    except (struct.error, OverflowError):
-        return len(data) + 1
-    entry = struct.Struct(order + ("HHQQ" if big else "HHII"))
-    at += 8 if big else 2
-    end = at + entries * entry.size
-    for number in range(min(entries, 4096)):
-        if at + (number + 1) * entry.size > len(data):
-            break
-        _, kind, count, value = entry.unpack_from(data, at + number * entry.size)
-        size = count * (_TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 0)
-        if size > (8 if big else 4):
-            end = max(end, value + size)
-    return end
-
-
-def truncated(data: bytes) -> ItemError:
-    text = f"the file ends early, after {len(data)} bytes; copy or download it again"
-    return ItemError(ItemCode.TRUNCATED, text)
-
-
-def corrupt() -> ItemError:
-    return ItemError(ItemCode.CORRUPT, "the TIFF is broken; copy or download the file again")
-
-
-def unsupported(words: str) -> ItemError:
-    text = f"TIFF of {words}: this kind of image is not decoded; convert it to an RGB PNG or JPEG"
-    return ItemError(ItemCode.UNSUPPORTED, text)
 
 
 @functools.cache

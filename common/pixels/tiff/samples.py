@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from common.pixels.depth import Samples
+from common.pixels.faults import corrupt, truncated, unsupported
 from common.pixels.tiff import declared
 from common.pixels.tiff.grid import Grid
 from common.pixels.tiff.layout import (
@@ -20,11 +21,13 @@ from common.pixels.tiff.layout import (
     RGB,
     WHITE_IS_ZERO,
     Layout,
-    corrupt,
-    truncated,
-    unsupported,
 )
 from common.pixels.tiff.ycbcr import unsubsample
+
+#: Pixels a side. TIFF 6.0 has no tiles of less, and each piece costs as much time as a thousand pixels.
+_SMALL = 16
+#: Pieces of less that are decoded. Strips are small only in pictures that are hardly wider than a line.
+_MOST_SMALL_TILES, _MOST_SMALL_STRIPS = 4096, 1 << 16
 
 
 def read_samples(layout: Layout, grid: Grid, data: bytes) -> Samples:
@@ -47,11 +50,15 @@ def read_samples(layout: Layout, grid: Grid, data: bytes) -> Samples:
 
 def _check_pieces(layout: Layout, grid: Grid, data: bytes) -> None:
     page = layout.page
+    small = min(grid.piece_width, grid.piece_height) < _SMALL if page.is_tiled else grid.piece_width < _SMALL
+    if small and grid.count > (_MOST_SMALL_TILES if page.is_tiled else _MOST_SMALL_STRIPS):
+        size = f"{grid.piece_width} x {grid.piece_height} pixels"
+        raise unsupported(f"TIFF of {grid.count} {'tiles' if page.is_tiled else 'strips'} of {size} ({layout})")
     pieces = [*zip(page.dataoffsets, page.databytecounts, strict=False)][: grid.count]
     if len(pieces) < grid.count:
-        raise corrupt()
+        raise corrupt("TIFF")
     if missing := sum(1 for offset, count in pieces if offset == 0 or count == 0):
-        raise unsupported(f"{layout}, without the data of {missing} of its {len(pieces)} strips or tiles")
+        raise unsupported(f"TIFF of {layout}, without the data of {missing} of its {len(pieces)} strips or tiles")
     if max(offset + count for offset, count in pieces) > len(data):
         raise truncated(data)
 
@@ -86,7 +93,7 @@ def _by_libtiff(layout: Layout, data: bytes) -> Samples:
     planes, _, height, width, bands = layout.page.shaped
     whole = (planes, height, width) if layout.planar else (height, width, bands)
     if samples.dtype != layout.page.dtype or samples.shape != whole[: samples.ndim] or samples.size != math.prod(whole):
-        raise corrupt()
+        raise corrupt("TIFF")
     return samples.reshape(planes, height, width, bands)
 
 
@@ -105,7 +112,7 @@ def _piece_by_piece(layout: Layout, grid: Grid, data: bytes) -> Samples:
             or len(part) < rows
             or part.shape[1] < columns
         ):
-            raise corrupt()
+            raise corrupt("TIFF")
         samples[plane, top : top + rows, left : left + columns] = part[:rows, :columns]
     return samples
 

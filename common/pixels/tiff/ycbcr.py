@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from common.pixels.depth import Bytes, Samples
+from common.pixels.faults import corrupt
 from common.pixels.tiff.grid import Grid
-from common.pixels.tiff.layout import Layout, corrupt
+from common.pixels.tiff.layout import Layout
 
 _COEFFICIENTS, _REFERENCE = 529, 532
 
@@ -23,7 +24,7 @@ def unsubsample(layout: Layout, grid: Grid, decompress: Callable[..., Any], piec
     size = units[0] * units[1] * units[2]
     raw = np.frombuffer(decompress(piece, out=size), np.uint8)
     if raw.size < size:
-        raise corrupt()
+        raise corrupt("TIFF")
     blocks = raw[:size].reshape(units)
     luma = blocks[..., :-2].reshape(*units[:2], down, across).swapaxes(1, 2).reshape(units[0] * down, -1)
     chroma = blocks[..., -2:].repeat(down, 0).repeat(across, 1)
