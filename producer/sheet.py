@@ -86,7 +86,7 @@ class Heading:
 def load(data: bytes, scale: Scale | None = None) -> Picture | None:
     """A file's content as an upright image, no larger than a tile needs; None if it is broken.
 
-    `scale` maps deep images as it does for the workers.
+    `scale` maps deep images as it does for the workers, except HEIC and AVIF: these show their whole range.
     """
     try:
         with warnings.catch_warnings(action="ignore"):

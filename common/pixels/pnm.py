@@ -150,6 +150,8 @@ class Pnm(Plain):
                 return samples.reshape(self.height, self.width, self.bands)
             if rest.strip(_FILLING):
                 raise corrupt("PNM", "a pixel is neither 0 nor 1" if self.inverted else "a value is no whole number")
+            if rest:
+                break
         raise truncated(self.data)
 
 

@@ -9,6 +9,7 @@ import sys
 import zlib
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +18,7 @@ from chaos.fuzz.reading import Reader
 from common.errors import ItemCode, ItemError
 from tests.unit import pictures
 from tests.unit.heic_files import heic, noise
-from worker.images import decode
+from worker.images import decode, read_header
 
 LIMIT = 1_000_000
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -216,3 +217,19 @@ print(*(record.error_code for record in records), records[1].timing.decode_s > 0
     command = [sys.executable, "-c", program, str(tmp_path), stage]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.stdout.split() == ["None", "out_of_memory", "None", str(stage == "detect")], done.stderr
+
+
+def test_the_size_of_a_jpeg_2000_is_that_of_its_codestream():
+    small = imagecodecs.jpeg2k_encode(np.zeros((16, 16), np.uint8), level=0, codecformat="j2k")
+    large = imagecodecs.jpeg2k_encode(np.zeros((1200, 1300), np.uint16), level=0, codecformat="jp2")
+    at = large.index(b"jp2c") - 4
+    hidden = large[:at] + struct.pack(">I", 24 + len(small)) + b"uuid" + bytes(16) + small + large[at:]
+    head = hidden.index(b"ihdr") + 4
+    lying = hidden[:head] + struct.pack(">2I", 16, 16) + hidden[head + 8 :]
+
+    for data in (large, hidden, lying):
+        header = read_header(data)
+        assert header is not None and (header.width, header.height, header.deep) == (1300, 1200, True)
+        assert code_of(data) is ItemCode.TOO_LARGE
+    for size in (0, 1, 7, 1 << 31):
+        assert code_of(hidden[:at] + size.to_bytes(4) + hidden[at + 4 :]) is ItemCode.CORRUPT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -152,3 +154,44 @@ def test_a_huge_head_takes_no_memory():
 def test_the_first_of_several_pictures_is_taken():
     one = b"P5\n2 1\n255\n\1\2"
     assert np.array_equal(grey_of(one + b"P5\n1 1\n255\n\7"), [[1, 2]])
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_a_plain_picture_is_the_same_in_pieces(size, monkeypatch):
+    samples = RANDOM.integers(0, 256, (9, 11), np.uint8)
+    text = plain(samples).replace(b"\n", b" # 1 2 # 3\r\n", 4).replace(b" ", b"#4\n", 3)
+    bits = RANDOM.integers(0, 2, (9, 11), np.uint8)
+    monkeypatch.setattr("common.pixels.pnm._PIECE", size)
+
+    assert np.array_equal(grey_of(b"P2\n11 9\n255\n" + text), samples)
+    for digits in (plain(bits), plain(bits).replace(b" ", b""), plain(bits).replace(b"\n", b"# 1\n")):
+        assert np.array_equal(grey_of(b"P1\n11 9\n" + digits), (1 - bits) * 255)
+    assert code_of(b"P2\n11 9\n255\n" + text[:-8])[0] is ItemCode.TRUNCATED
+    assert code_of(b"P2\n11 9\n255\n" + text.replace(b" ", b" -", 70))[0] is ItemCode.CORRUPT
+
+
+@pytest.mark.parametrize(
+    "rest", [b"\x1a", b"\0\0", b"\n\x1a", b"P2 1 1 9 3", b"\nP2 1 1 9 3", b" 7 8", b" # said", b"\n\xff"]
+)
+def test_whatever_follows_a_plain_picture_is_passed_over(rest):
+    assert np.array_equal(grey_of(b"P2\n2 1\n255\n1 25" + rest), [[1, 25]])
+    assert np.array_equal(grey_of(b"P1\n2 1\n01" + rest), [[255, 0]])
+
+
+def test_a_plain_picture_that_was_filled_up_is_truncated():
+    for filling in (bytes(30), b"\x1a", bytes(2 << 20) + b" " + bytes(9) + b" 7"):
+        assert code_of(b"P2\n3 1\n255\n1 25 " + filling)[0] is ItemCode.TRUNCATED
+
+
+def test_a_long_text_is_not_read_beyond_its_picture():
+    data = b"P2 1 1 255\n" + b"1 " * 25_000_000
+    started = time.process_time()
+
+    assert np.array_equal(grey_of(data), [[1]])
+    assert time.process_time() - started < 0.5
+
+
+def test_a_pams_head_takes_any_white_space():
+    head = b"P7\nWIDTH\t2\n HEIGHT  1\nDEPTH\t 1\nMAXVAL 255\nTUPLTYPE\tGRAYSCALE\n\nENDHDR\n"
+
+    assert np.array_equal(grey_of(head + b"\1\2"), [[1, 2]])

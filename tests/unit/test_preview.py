@@ -6,6 +6,7 @@ import io
 import os
 from pathlib import Path
 
+import cv2
 import imagecodecs
 import numpy as np
 import pytest
@@ -168,6 +169,20 @@ def test_deep_images_are_shown_as_their_scale_maps_them(kind: str) -> None:
         assert picture is not None
         assert near(picture.image.getpixel((200, 280)), (white, white, white), 2), scale
         assert near(picture.image.getpixel((200, 20)), (0, 0, 0), 2)
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF"])
+def test_deep_pictures_of_boxes_are_shown_in_their_whole_range(kind: str) -> None:
+    values = np.zeros((48, 64, 3), np.uint16)
+    values[24:] = 8000
+    if kind == "HEIC":
+        data = heic_files.heic(values, "RGB;16")
+    else:
+        data = cv2.imencode(".avif", values >> 6, [cv2.IMWRITE_AVIF_DEPTH, 10])[1].tobytes()
+    for scale in (None, Scale(0, 100)):
+        picture = sheet.load(data, scale)
+        assert picture is not None
+        assert near(picture.image.getpixel((200, 280)), (31, 31, 31), 4), scale
 
 
 def test_a_tiff_that_pillow_does_not_read_is_shown_upright() -> None:

@@ -20,7 +20,7 @@ def check_whole(piece: bytes, tables: bytes | None) -> None:
 
     if tables:
         if jpeg_stream(tables) is not None:
-            raise corrupt("TIFF")  # a decoder would take its size from there
+            raise corrupt("TIFF")  # whose size nobody has checked
         stream = tables[: tables.rfind(_END)] + piece[2:]
     else:
         stream = piece
