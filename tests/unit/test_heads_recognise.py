@@ -119,7 +119,7 @@ def test_many_inverted_rows_are_refused_without_advice_that_ends_in_an_empty_run
         heads.recognise(trial, "m.onnx")
     with pytest.raises(ModelError, match=r"end before they begin.*; no head reads them$"):
         heads.named("end2end", trial, "m.onnx")
-    with pytest.raises(ModelError, match="its last column holds class numbers"):
+    with pytest.raises(ModelError, match="one of its last two columns holds class numbers"):
         heads.named("yolov5", trial, "m.onnx")
 
 
@@ -143,9 +143,27 @@ def test_corners_are_corners_though_one_is_inverted() -> None:
         recognise(corners.T[None].astype(np.float32))
 
 
-@pytest.mark.parametrize("meta", [Metadata(), Metadata(is_detector=True, head="RTDETRDecoder")])
-def test_a_transformers_columns_may_be_as_many_as_anchors(meta: Metadata) -> None:
-    queries = np.concatenate((positive(300, 4), positive(300, CELLS - 4) * 0.01), axis=1)[None]
+def test_class_before_score_is_not_read_as_an_objectness_of_none() -> None:
+    out = end_to_end(100)[:, :, [0, 1, 2, 3, 5, 4]]
+    for head in ("yolov5", "yolox-decoded"):
+        with pytest.raises(ModelError, match=r"one of its last two columns holds class numbers; no head reads them$"):
+            heads.named(head, Trial([out], (640, 640)), "m.onnx")
+
+
+def test_a_shape_of_ultralytics_is_not_read_as_another_of_theirs_by_chance() -> None:
+    pixels = boxes_and_scores(300, 20)
+    with pytest.raises(ModelError, match=r"rtdetr's, but its boxes are not in 0\.\.1"):
+        heads.recognise(Trial([pixels], (640, 640), meta=Metadata(is_detector=True)), "m.onnx")
+    five_a_cell = boxes_and_scores(10_500, 20)
+    trial = Trial([five_a_cell], (320, 320), meta=Metadata(is_detector=True))
+    assert heads.recognise(trial, "m.onnx").head.name == "yolov5"
+
+
+@pytest.mark.parametrize(
+    ("count", "meta"), [(300, Metadata()), (100, Metadata(is_detector=True, head="RTDETRDecoder"))]
+)
+def test_a_transformers_columns_may_be_as_many_as_anchors(count: int, meta: Metadata) -> None:
+    queries = np.concatenate((positive(count, 4), positive(count, CELLS - 4) * 0.01), axis=1)[None]
     assert heads.recognise(Trial([queries], SIZE, meta=meta), "m.onnx").head.name == "rtdetr"
 
 

@@ -15,8 +15,8 @@ from worker.letterbox import Pixels
 
 #: Stretched, RGB, 0..1: as Ultralytics and the authors of RT-DETR, D-FINE and DEIM do.
 PIXELS = Pixels("RGB", "stretch", std=(255.0, 255.0, 255.0))
-#: Queries; the least that is trained is 100.
-_FEWEST, _USUAL = 50, 300
+#: Queries: 100 to 900 are trained, and mostly 300.
+_FEWEST, _USUAL, _MOST = 50, 300, 1000
 #: What the metadata calls its last module.
 TRANSFORMER = "RTDETRDecoder"
 
@@ -40,7 +40,7 @@ class RtDetr:
 
     def read(self, trial: Trial) -> Reading | None:
         out = trial.single()
-        if out is None or len(out) < _FEWEST or out.shape[1] < 5 or _has_anchors(out, trial):
+        if out is None or not _FEWEST <= len(out) <= _MOST or out.shape[1] < 5 or _has_anchors(out, trial):
             return None
         if self.rows and out.shape[1] != 6:
             return None

@@ -119,8 +119,8 @@ def of_ids(ids: Floats) -> str:
 
 def of_one_class(out: Floats) -> str:
     """(n, columns) of boxes, an objectness and classes, with as many rows as no grid has anchors."""
-    if out.shape[1] == 6 and not of_ids(out[:, 5]):
-        return "its last column holds class numbers"
+    if out.shape[1] == 6 and not (of_ids(out[:, 4]) and of_ids(out[:, 5])):
+        return "one of its last two columns holds class numbers"
     return ""
 
 
