@@ -21,6 +21,10 @@ from worker.detectors.base import Detections, DetectOptions, Detector
 Fetch = Callable[[bytes], bytes]
 
 
+#: The most that rounding makes of a score of 1.
+_MOST = 1.001
+
+
 class Interrupted(Exception):
     """The run was cancelled or paused, or the worker ends: the shard is given up between two images."""
 
@@ -131,7 +135,10 @@ def _detect(image: images.Image, job: Job, clock: list[float]) -> Detections:
         # Not only ours: a detector may come from another package, and engines raise types of their own.
         raise ItemError(ItemCode.DETECTOR_ERROR, f"{type(error).__name__}: {error}") from error
     if not sane:
-        text = "the detector gave boxes or scores that are not finite, or of unknown classes, or not one of each a box"
+        text = (
+            "the detector gave boxes or scores that are not finite, scores outside 0..1, unknown classes, or not "
+            "one of each a box"
+        )
         raise ItemError(ItemCode.DETECTOR_ERROR, text)
     return detections
 
@@ -143,7 +150,7 @@ def _sane(detections: Detections, classes: int) -> bool:
     return bool(
         (detections.boxes.shape, detections.scores.shape, ids.shape) == ((count, 4), (count,), (count,))
         and np.isfinite(detections.boxes).all()
-        and np.isfinite(detections.scores).all()
+        and ((detections.scores >= 0) & (detections.scores <= _MOST)).all()
         and ((ids >= 0) & (ids < classes)).all()
     )
 

@@ -48,6 +48,8 @@ class Scaled:
     divides: bool = False
     #: Where boxes begin in its columns.
     first: int = 0
+    #: True where the graph rounds the boxes.
+    rounds: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Export:
                 if output.first:
                     sides = add("Concat", constant(np.ones((1, output.first), np.float32)), sides, axis=1)
                 value = add("Div" if output.divides else "Mul", value, sides)
+                value = add("Round", value) if output.rounds else value
             kind = _TYPES[array.dtype]
             nodes.append(helper.make_node("Cast", [value], [name], to=kind))
             shown.append(helper.make_tensor_value_info(name, kind, None))

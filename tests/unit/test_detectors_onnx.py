@@ -133,6 +133,21 @@ def test_metadata_that_cannot_be_read_is_refused_and_never_run(names: str, tmp_p
         load(onnx_graphs.yolov8(tmp_path / "m.onnx", metadata={"names": names}))
 
 
+def test_names_may_be_json(tmp_path: Path) -> None:
+    path = onnx_graphs.yolov8(tmp_path / "m.onnx", metadata={"names": '{"2": "hen", "0": "cat", "1": "dog"}'})
+    assert load(path).info.labels == ("cat", "dog", "hen")
+
+
+def test_metadata_that_cannot_be_read_matters_only_where_nothing_else_tells(tmp_path: Path) -> None:
+    metadata = {"names": "cat,dog,hen", "stride": "tensor([ 8., 16., 32.])", "imgsz": "64 x 64"}
+    path = onnx_graphs.yolov8(tmp_path / "m.onnx", metadata=metadata)
+    with pytest.raises(ModelError, match=r"`names` .* cannot be read: 'cat,dog,hen'; give its labels with --labels"):
+        load(path)
+    labels = tmp_path / "m.names"
+    labels.write_text("a\nb\nc\n")
+    assert load(path).info.labels == load(path, labels).info.labels == ("a", "b", "c")
+
+
 def test_an_end_to_end_model_without_names_has_numbers_for_names_and_says_so(tmp_path: Path) -> None:
     info = load(onnx_graphs.end2end(tmp_path / "m.onnx")).info
     assert (info.labels[0], info.labels[79], len(info.labels)) == ("class_0", "class_79", 80)

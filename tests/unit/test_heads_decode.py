@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.errors import ItemError
 from tests.unit import onnx_graphs
 from worker.boxes import Candidates
 from worker.detectors.base import DetectOptions, ModelSource
 from worker.detectors.onnx import family
 from worker.heads import HEADS
-from worker.heads.base import Trial
+from worker.heads.base import Outputs, Trial
 
 SIZE = (64, 96)
 FLOOR = 0.2
@@ -128,3 +129,51 @@ def test_a_square_comes_back_where_it_was_in_the_image(name: str, tmp_path: Path
     assert largest.tolist() == [left, 64, min(left + 64, 96), 128]
     blue = 0 if detector.info.preprocessing.startswith("BGR") else 2
     assert set(found.class_ids.tolist()) == {blue}
+
+
+def of_rows(head: str, boxes: np.ndarray, scores: np.ndarray, ids: np.ndarray) -> Outputs:
+    """What a head that reads chosen rows is given, in the order of its reading."""
+    score, label, none = scores[:, None], ids[:, None], np.zeros((len(ids), 1))
+    number = np.array([len(ids)])
+    outputs = {
+        "end2end": [np.hstack((boxes, score, label))[None]],
+        "yolov7-end2end": [np.hstack((none, boxes, label, score))],
+        "yolonas-flat": [np.hstack((none, boxes, score, label))],
+        "efficientnms": [number, boxes[None], scores[None], ids[None]],
+        "rtdetr-sized": [boxes[None], scores[None], ids[None]],
+    }[head]
+    return [out.astype(np.float32) for out in outputs]
+
+
+CHOSEN = ["end2end", "yolov7-end2end", "yolonas-flat", "efficientnms"]
+BOXES = np.array([[10, 10, 30, 40], [20, 5, 60, 50], [1, 2, 9, 8], [0, 0, 0, 0]])
+SCORES, IDS = np.array([0.9, 0.8, 0.7, 0]), np.array([3, 0, 1, -1])
+
+
+@pytest.mark.parametrize("head", [*CHOSEN, "rtdetr-sized"])
+def test_chosen_rows_are_taken_without_those_that_fill_up(head: str) -> None:
+    for floor in (0, FLOOR):
+        found = HEADS[head].decode(of_rows(head, BOXES, SCORES, IDS), SIZE, floor)
+        assert found.boxes.tolist() == BOXES[:3].tolist()
+        assert found.class_ids.tolist() == [3, 0, 1]
+    alone = BOXES.copy()
+    alone[1, 2] = 0
+    assert len(HEADS[head].decode(of_rows(head, alone, SCORES, IDS), SIZE, FLOOR).scores) == 3
+
+
+@pytest.mark.parametrize("head", CHOSEN)
+@pytest.mark.parametrize(
+    ("boxes", "scores", "ids", "says"),
+    [
+        (BOXES, np.array([3, 0.8, 0.7, 0]), IDS, "one of its scores is 3, and none can be over 1"),
+        (BOXES, SCORES, np.array([0.9, 1, 0, 0]), "one of its class numbers is 0.9"),
+        (BOXES, SCORES, np.array([-2, 1, 0, 0]), "one of its class numbers is -2"),
+        (BOXES[:, [2, 3, 0, 1]], SCORES, IDS, "most of its boxes end before they begin"),
+        (BOXES / 100, SCORES, IDS, r"its boxes are in 0\.\.1 of the image"),
+    ],
+)
+def test_chosen_rows_of_another_order_fail_the_image(
+    head: str, boxes: np.ndarray, scores: np.ndarray, ids: np.ndarray, says: str
+) -> None:
+    with pytest.raises(ItemError, match=f"head {head} would read this image's boxes wrongly: {says}"):
+        HEADS[head].decode(of_rows(head, boxes, scores, ids), SIZE, FLOOR)

@@ -77,6 +77,14 @@ def chosen() -> dict[str, np.ndarray]:
     }
 
 
+def renamed(**parts: str) -> dict[str, np.ndarray]:
+    """`chosen`, with parts of its names replaced."""
+    outputs = chosen()
+    for before, after in parts.items():
+        outputs = {name.replace(before, after): out for name, out in outputs.items()}
+    return outputs
+
+
 def pairs() -> tuple[np.ndarray, np.ndarray]:
     """(1, 300, 4) corners in 0..1, (1, 300) scores of a transformer; class numbers are LABEL."""
     queries = made.queries()
@@ -85,11 +93,13 @@ def pairs() -> tuple[np.ndarray, np.ndarray]:
     return boxes[None], queries[None, :, 4:].max(axis=2)
 
 
-def authors(*order: str, size: str = "orig_target_sizes", kind: type = np.int64, width_at: int = 0) -> Export:
+def authors(
+    *order: str, size: str = "orig_target_sizes", kind: type = np.int64, width_at: int = 0, rounds: bool = False
+) -> Export:
     boxes, scores = pairs()
     outputs: dict[str, np.ndarray | Scaled] = {
         "labels": np.full((1, 300), LABEL, np.int64),
-        "boxes": Scaled(boxes, size, width_at),
+        "boxes": Scaled(boxes, size, width_at, rounds=rounds),
         "scores": scores,
     }
     return Export({name: outputs[name] for name in order}, extras=(Input(size, (1, 2), kind),))
@@ -210,6 +220,12 @@ FOUND: dict[str, tuple[Export, str, str, int | None]] = {
         "stretch",
         5,
     ),
+    "rtdetr told height before width, rounding its boxes": (
+        authors("boxes", "scores", "labels", width_at=1, rounds=True),
+        "rtdetr-sized",
+        "stretch",
+        5,
+    ),
     "rfdetr": (Export(RF_DETR, image=Input("input", (1, 3, *SIZE))), "rfdetr", "stretch", None),
     "rfdetr, reordered": (Export(dict(reversed(RF_DETR.items()))), "rfdetr", "stretch", None),
     "detr": (
@@ -222,7 +238,12 @@ FOUND: dict[str, tuple[Export, str, str, int | None]] = {
     "nanodet-plus of three strides": (one(made.nanodet_plus((8, 16, 32))), "nanodet-plus", "stretch", None),
     "nanodet-plus with bins in 0..1": (one(with_bins_in_0_to_1()), "nanodet-plus", "stretch", None),
     "nanodet-plus of more bins": (one(made.nanodet_plus(FOUR, bins=17)), "nanodet-plus", "stretch", None),
-    "nanodet-plus in eight outputs": (Export(split_nanodet_plus()), "nanodet-plus", "stretch", None),
+    "nanodet-plus in eight outputs": (
+        Export(split_nanodet_plus(), image=Input("data", (1, 3, *SIZE))),
+        "nanodet-plus",
+        "stretch",
+        None,
+    ),
     "yolov7 end to end": (Export({"output": V7}), "yolov7-end2end", "centre", 5),
     "yolo-nas": (Export(NAS), "yolonas", "centre", None),
     "yolo-nas, reordered": (Export(dict(reversed(NAS.items()))), "yolonas", "centre", None),
@@ -230,8 +251,8 @@ FOUND: dict[str, tuple[Export, str, str, int | None]] = {
     "four outputs, and the metadata of what it was": (Export(chosen(), meta=UL), "efficientnms", "centre", None),
     "yolov8 turned round, and the metadata of what it was": (one(made.anchors(), **UL), "yolov8-rows", "centre", None),
     "four outputs": (Export(chosen()), "efficientnms", "centre", 5),
-    "four outputs with TensorFlow's names": (
-        Export({name.replace("det_", "detection_"): out for name, out in chosen().items()}),
+    "four outputs with super-gradients' names": (
+        Export(renamed(num_dets="num_predictions", det_="pred_")),
         "efficientnms",
         "centre",
         5,
@@ -267,6 +288,23 @@ def test_what_only_the_user_knows_is_asked_and_each_choice_finds_the_object(case
     assert len({detector.info.preprocessing for detector in seen.values()}) == len(heads)
     for detector in seen.values():
         is_found(detector, fit)
+
+
+#: Those whose arrays another family gives too, for other pixels: the head that may be meant, and what is said of it.
+DOUBTFUL: dict[str, tuple[Export, str, str]] = {
+    "damo-yolo": (Export({"output": NAS["pred_scores"], "952": NAS["pred_bboxes"]}), "yolonas", "DAMO-YOLO and MMYOLO"),
+    "mmyolo": (Export(renamed(det_boxes="boxes", det_scores="scores", det_classes="labels")), "efficientnms", "MMYOLO"),
+    "tensorrt's efficientdet": (Export(renamed(det_="detection_")), "efficientnms", "not its own names"),
+    "picodet": (Export(split_nanodet_plus(), image=Input("image", (1, 3, *SIZE))), "nanodet-plus", "PicoDet"),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTFUL)
+def test_the_same_arrays_for_other_pixels_are_asked_and_never_taken_as_sure(case: str, tmp_path: Path) -> None:
+    export, head, says = DOUBTFUL[case]
+    with pytest.raises(ModelError, match=rf"could be {head}'s, but .*{says}.*choose with --head: {head}$"):
+        load(export, tmp_path, labels=5)
+    is_found(load(export, tmp_path, head, 5), str(HEADS[head].pixels.fit))
 
 
 @pytest.mark.parametrize("case", FOUND)
@@ -329,6 +367,9 @@ def test_no_rows_for_noise_are_told_by_their_names(image: str, output: str, head
     export = Export({output: np.zeros((0, 7), np.float32)}, image=Input(image, (1, 3, *SIZE)))
     assert load(export, tmp_path, labels=5).info.head == head
     assert len(look(load(export, tmp_path, labels=5)).scores) == 0
+    other = {"yolov7-end2end": "yolonas-flat", "yolonas-flat": "yolov7-end2end"}[head]
+    with pytest.raises(ModelError, match=f"head {other} would .*these names are {head}'s; try --head {head}$"):
+        load(export, tmp_path, other, 5)
     nameless = Export({"x": np.zeros((0, 7), np.float32)}, image=Input("y", (1, 3, *SIZE)))
     with pytest.raises(ModelError, match="choose with --head: yolov7-end2end, yolonas-flat"):
         load(nameless, tmp_path, labels=5)
@@ -399,6 +440,11 @@ UNIT5 = made.anchors(each=3, objectness=True) / np.array([*SIZE[::-1], *SIZE[::-
             Export({"b": QUERIES[None, :, :4], "s": QUERIES[None, :, 4:]}),
             r"its scores are in 0\.\.1 already",
         ),
+        (
+            one(np.where(np.arange(300)[:, None] < 9, [0.1, 0.2, 0.5, 0.6, 0.9, 3], [0] * 6).astype("f4")),
+            r"end2end's, but its boxes are in 0\.\.1",
+        ),
+        (Export({"output0": made.anchors().T[None, None]}), "1x1x9x1260 looks like a detector's with a dimension of 1"),
         (replace(authors("boxes"), outputs={"x": made.anchors().T[None]}), "it also takes the image size"),
     ],
 )

@@ -76,7 +76,7 @@ def test_metadata_decides_where_the_number_of_anchors_is_unusual() -> None:
     out = boxes_and_scores(500, 7).transpose(0, 2, 1)
     out[:, -1] *= 0.01
     assert recognise(out, ultralytics=True) == "yolov8"
-    with pytest.raises(ModelError, match=r"choose with --head: yolov8$"):
+    with pytest.raises(ModelError, match=r"could be yolov8's, but nothing in them shows.*choose with --head: yolov8$"):
         recognise(out)
 
 
@@ -93,6 +93,85 @@ def test_values_that_are_near_neither_reading_of_yolox_are_refused() -> None:
     rows[..., :2] = 1000
     with pytest.raises(ModelError, match=r"choose with --head: yolov5$"):
         recognise(rows)
+
+
+def end_to_end(inverted: int, classes: int = 1) -> np.ndarray:
+    """(1, 300, 6) x1 y1 x2 y2 score class, of which so many end before they begin."""
+    out = np.concatenate((np.sort(positive(300, 4), axis=1) * 640, positive(300, 1), np.zeros((300, 1))), axis=1)
+    out[:, 5] = np.arange(300) % classes
+    out[:inverted, 2] = out[:inverted, 0] - 0.5
+    return out[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("inverted", [0, 1, 20])
+@pytest.mark.parametrize("classes", [1, 80])
+def test_a_few_inverted_rows_of_background_say_nothing(inverted: int, classes: int) -> None:
+    for meta in (Metadata(), Metadata(is_detector=True), Metadata(is_detector=True, head="Detect")):
+        trial = Trial([end_to_end(inverted, classes)], (640, 640), meta=meta)
+        assert heads.recognise(trial, "m.onnx").head.name == "end2end"
+        assert heads.named("end2end", trial, "m.onnx").head.name == "end2end"
+
+
+@pytest.mark.parametrize("ultralytics", [False, True])
+def test_many_inverted_rows_are_refused_without_advice_that_ends_in_an_empty_run(ultralytics: bool) -> None:
+    trial = Trial([end_to_end(100)], (640, 640), meta=Metadata(is_detector=ultralytics))
+    with pytest.raises(ModelError, match="end2end's, but its boxes end before they begin"):
+        heads.recognise(trial, "m.onnx")
+    with pytest.raises(ModelError, match=r"end before they begin.*; no head reads them$"):
+        heads.named("end2end", trial, "m.onnx")
+    with pytest.raises(ModelError, match="one of its last two columns holds class numbers"):
+        heads.named("yolov5", trial, "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [((2, 9), -0.01), ((5, 9), 1.002), ((5, 9), -0.05), ((5, slice(0, 3)), np.inf), ((slice(None), 9), np.inf)],
+)
+def test_a_lone_value_in_the_noise_says_nothing(at: tuple[int | slice, int | slice], value: float) -> None:
+    yolov8 = np.concatenate((onnx_graphs._centres_and_sides(64).T, positive(3, CELLS) * 0.01)).astype(np.float32)
+    yolov8[at] = value
+    assert recognise(yolov8[None]) == recognise(yolov8[None], ultralytics=True) == "yolov8"
+    yolov6 = np.insert(yolov8, 4, 1, axis=0).T[None]
+    assert recognise(yolov6) == "yolov5"
+
+
+def test_corners_are_corners_though_one_is_inverted() -> None:
+    boxes = onnx_graphs._centres_and_sides(64)
+    corners = np.concatenate((boxes[:, :2] - 2, boxes[:, :2] + 2, positive(CELLS, 3) * 0.01), axis=1)
+    corners[5, 2] = corners[5, 0] - 1
+    with pytest.raises(ModelError, match="its boxes are corners"):
+        recognise(corners.T[None].astype(np.float32))
+
+
+def test_class_before_score_is_not_read_as_an_objectness_of_none() -> None:
+    out = end_to_end(100)[:, :, [0, 1, 2, 3, 5, 4]]
+    for head in ("yolov5", "yolox-decoded"):
+        with pytest.raises(ModelError, match=r"one of its last two columns holds class numbers; no head reads them$"):
+            heads.named(head, Trial([out], (640, 640)), "m.onnx")
+
+
+def test_a_shape_of_ultralytics_is_not_read_as_another_of_theirs_by_chance() -> None:
+    pixels = boxes_and_scores(300, 20)
+    with pytest.raises(ModelError, match=r"rtdetr's, but its boxes are not in 0\.\.1"):
+        heads.recognise(Trial([pixels], (640, 640), meta=Metadata(is_detector=True)), "m.onnx")
+    five_a_cell = boxes_and_scores(10_500, 20)
+    trial = Trial([five_a_cell], (320, 320), meta=Metadata(is_detector=True))
+    assert heads.recognise(trial, "m.onnx").head.name == "yolov5"
+
+
+@pytest.mark.parametrize(
+    ("count", "meta"), [(300, Metadata()), (100, Metadata(is_detector=True, head="RTDETRDecoder"))]
+)
+def test_a_transformers_columns_may_be_as_many_as_anchors(count: int, meta: Metadata) -> None:
+    queries = np.concatenate((positive(count, 4), positive(count, CELLS - 4) * 0.01), axis=1)[None]
+    assert heads.recognise(Trial([queries], SIZE, meta=meta), "m.onnx").head.name == "rtdetr"
+
+
+def test_a_transformer_fills_every_query() -> None:
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, :299] = (0.5, 0.5, 0.1, 0.2, 0.01, 0)
+    with pytest.raises(ModelError, match="some of its boxes are empty"):
+        heads.named("rtdetr-rows", Trial([rows], (640, 640)), "m.onnx")
 
 
 def test_scores_outside_0_to_1_fit_no_head() -> None:

@@ -54,6 +54,8 @@ def test_what_a_table_can_hold_is_ok() -> None:
     [
         lambda: found(score=np.nan),
         lambda: found(score=np.inf),
+        lambda: found(score=1.01),
+        lambda: found(score=-0.01),
         lambda: found((1, np.nan, 5, 5)),
         lambda: found((1, 1, np.inf, 5)),
         lambda: found(class_id=1),
@@ -66,6 +68,23 @@ def test_what_a_table_can_hold_is_ok() -> None:
 def test_anything_else_fails_the_image_and_nothing_more(says: Callable[[], Any]) -> None:
     record = look(Plugin(says))
     assert record.error_code is ItemCode.DETECTOR_ERROR and record.error
+
+
+def test_a_score_of_1_may_be_rounded() -> None:
+    assert look(Plugin(lambda: found(score=1.0005))).ok
+
+
+def test_rows_that_noise_did_not_show_and_that_are_not_the_heads_fail_the_image(tmp_path: Path) -> None:
+    """Class before score, in a graph that has no rows for noise."""
+    nothing = onnx_graphs.constant(tmp_path / "m.onnx", np.zeros((1, 100, 6), np.float32))
+    detector = onnx_family.load(ModelSource("made", nothing))
+    raw = detector.infer(np.zeros((1, 3, 64, 64), np.float32))
+    raw[0][0, 0] = (10, 10, 30, 40, 3, 0.9)
+    plugin = Plugin(lambda: detector.postprocess(raw, np.zeros((64, 64, 3), np.uint8), DetectOptions(0.5, 0.25)))
+    plugin.info = detector.info
+    record = look(plugin)
+    assert record.error_code is ItemCode.DETECTOR_ERROR
+    assert str(record.error).startswith("head end2end would read this image's boxes wrongly: one of its scores is 3")
 
 
 def rows() -> np.ndarray:

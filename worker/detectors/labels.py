@@ -49,6 +49,15 @@ SIDECAR_SUFFIXES = (".names", ".txt")
 _STRUCTURED = (".yaml", ".yml", ".json", ".xml", ".pbtxt", ".data")
 
 
+def are_given(path: Path, chosen: Path | None) -> bool:
+    """Whether the user, or a file beside the model, names the classes."""
+    return chosen is not None or _beside(path) is not None
+
+
+def _beside(path: Path) -> Path | None:
+    return next((p for p in map(path.with_suffix, SIDECAR_SUFFIXES) if p.is_file()), None)
+
+
 def choose(path: Path, classes: int | None, own: Sequence[str] | None, chosen: Path | None) -> tuple[str, ...]:
     """The user's file, or COCO's names for `coco`, else the model's own names, else a file beside it, else COCO's for
     80 classes, or for the 91 ids of its categories, else `class_0` and so on.
@@ -56,7 +65,7 @@ def choose(path: Path, classes: int | None, own: Sequence[str] | None, chosen: P
     `classes` is None where the model's outputs do not say how many there are: without names it gets NAMELESS. Raises
     ModelError where the number of labels is another.
     """
-    beside = next((p for p in map(path.with_suffix, SIDECAR_SUFFIXES) if p.is_file()), None)
+    beside = _beside(path)
     if chosen is not None and chosen.name == COCO_NAME and not chosen.exists():
         labels, source = _BY_COUNT.get(classes or 0, COCO), "COCO"
     elif chosen is not None:

@@ -89,6 +89,8 @@ class OnnxFamily:
             graph = _told_the_right_way(graph, size)
         pixels = _pixels(head, graph.image, file)
         classes = head.classes([trial.outputs[index] for index in reading.order])
+        if meta.names_fault and not labels.are_given(path, source.labels):
+            raise ModelError(f"{file}: {meta.names_fault}; give its labels with --labels FILE")
         names = labels.choose(path, classes, meta.names, source.labels)
         info = DetectorInfo(
             name=source.name,
@@ -176,8 +178,12 @@ def _told_the_right_way(graph: Graph, size: Size) -> Graph:
     if "image size" not in graph.kinds:
         return graph
     before, after = (graph.run(_noise(graph, size, (size[0], width)))[0] for width in (size[1], 2 * size[1]))
-    same, higher = (np.allclose(after, before * np.array(by, np.float32)) for by in ((1, 1, 1, 1), (1, 2, 1, 2)))
-    return graph.swapped() if higher and not same else graph
+    # Graphs may round their boxes: what they come nearest to is true.
+    wider, higher, same = (
+        float(np.abs(after - before * np.array(by, np.float32)).mean())
+        for by in ((2, 1, 2, 1), (1, 2, 1, 2), (1, 1, 1, 1))
+    )
+    return graph.swapped() if higher < min(wider, same) else graph
 
 
 def _pixels(head: Head, image: ImageInput, file: str) -> Pixels:

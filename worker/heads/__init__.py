@@ -9,7 +9,7 @@ from worker.heads.efficient_nms import EfficientNms
 from worker.heads.end2end import EndToEnd
 from worker.heads.nanodet import NanoDet
 from worker.heads.nanodet_plus import NanoDetPlus
-from worker.heads.rtdetr import RtDetr
+from worker.heads.rtdetr import TRANSFORMER, RtDetr
 from worker.heads.rtdetr_sized import RtDetrSized
 from worker.heads.unknown import what_it_looks_like
 from worker.heads.yolonas import YoloNas
@@ -39,7 +39,7 @@ _ALL: tuple[Head, ...] = (
 HEADS: dict[str, Head] = {head.name: head for head in _ALL}
 #: Those that Ultralytics exports, and of these its transformers', by the name of their last module.
 _ULTRALYTICS = ("yolov5", "yolov8", "end2end", "rtdetr", "rtdetr-rows")
-_TRANSFORMER, _TRANSFORMERS = "RTDETRDecoder", ("rtdetr", "rtdetr-rows")
+_TRANSFORMERS = ("rtdetr", "rtdetr-rows")
 
 
 def recognise(trial: Trial, file: str) -> Reading:
@@ -54,11 +54,7 @@ def recognise(trial: Trial, file: str) -> Reading:
     if trial.meta.is_detector and len(possible) == 1 and possible[0].head.name in _ULTRALYTICS:
         return possible[0]
     if possible:
-        choices = ", ".join(reading.head.name for reading in sure or possible)
-        raise ModelError(
-            f"{file}: outputs of {shapes(trial.outputs)} could be read in more than one way, or only by chance; "
-            f"choose with --head: {choices}"
-        )
+        raise ModelError(f"{file}: outputs of {shapes(trial.outputs)} {_choice(sure or possible)}")
     raise ModelError(f"{file} is not a detector that is known here: {_why(trial, readings)}")
 
 
@@ -70,7 +66,8 @@ def named(name: str, trial: Trial, file: str) -> Reading:
     reading = head.read(trial)
     if reading is not None and not reading.objection:
         return reading
-    readers = [other.head.name for other in _readings(trial) if not other.objection]
+    possible = [other for other in _readings(trial) if not other.objection]
+    readers = [other.head.name for other in [other for other in possible if other.sure] or possible]
     hint = f"try --head {' or '.join(readers)}" if readers else "no head reads them"
     if reading is None:
         raise ModelError(f"{file}: head {name} cannot read outputs of {shapes(trial.outputs)}; {hint}")
@@ -80,14 +77,25 @@ def named(name: str, trial: Trial, file: str) -> Reading:
 
 
 def _readings(trial: Trial) -> list[Reading]:
-    """Those of Ultralytics' heads where the metadata is theirs; of all heads where it is not, or where something speaks
-    against each of theirs: others change exports and leave the metadata.
+    """Those of Ultralytics' heads where the metadata is theirs, and of these the ones whose shape it is; of all heads
+    where it is not, or where something speaks against each of theirs: others change exports and leave the metadata.
     """
-    names = _TRANSFORMERS if trial.meta.head == _TRANSFORMER else _ULTRALYTICS if trial.meta.is_detector else ()
+    names = _TRANSFORMERS if trial.meta.head == TRANSFORMER else _ULTRALYTICS if trial.meta.is_detector else ()
     theirs = [reading for name in names if (reading := HEADS[name].read(trial))]
+    theirs = [reading for reading in theirs if reading.sure] or theirs
     if any(not reading.objection for reading in theirs):
         return theirs
-    return theirs + [reading for head in _ALL if head.name not in names and (reading := head.read(trial))]
+    others = [reading for head in _ALL if head.name not in names and (reading := head.read(trial))]
+    # A shape that is theirs is no other's by chance.
+    return theirs + [reading for reading in others if reading.sure or reading.doubt or not theirs]
+
+
+def _choice(readings: list[Reading]) -> str:
+    names = ", ".join(reading.head.name for reading in readings)
+    if len(readings) > 1:
+        return f"could be read in more than one way; choose with --head: {names}"
+    doubt = readings[0].doubt or "nothing in them shows that they are"
+    return f"could be {names}'s, but {doubt}; if they are, choose with --head: {names}"
 
 
 def _why(trial: Trial, readings: list[Reading]) -> str:

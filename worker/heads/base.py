@@ -75,6 +75,8 @@ class Reading:
     objection: str = ""
     #: True where the graph shows that it is this head's, and not only that it could be.
     sure: bool = False
+    #: Why it is not sure, where that is known; a clause for the user.
+    doubt: str = ""
 
 
 class Head(Protocol):
@@ -151,7 +153,9 @@ def cells_of(count: int, size: Size) -> tuple[Floats, Floats]:
 def corners(boxes: Floats) -> Floats:
     """(n, 4) centre x, centre y, width, height to x1 y1 x2 y2."""
     half = boxes[:, 2:] / 2
-    return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)
+    with np.errstate(invalid="ignore"):
+        # An infinite side of an infinite centre: `suppress` refuses it where the score counts.
+        return np.concatenate((boxes[:, :2] - half, boxes[:, :2] + half), axis=1)
 
 
 def in_pixels(boxes: Floats, size: Size) -> Floats:

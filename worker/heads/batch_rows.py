@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from worker.boxes import Candidates, candidates
-from worker.heads import values
+from worker.boxes import Candidates
+from worker.heads import chosen, values
 from worker.heads.base import Outputs, Reading, Size, Trial
 from worker.heads.ultralytics import PIXELS
 from worker.letterbox import Pixels
@@ -40,14 +38,16 @@ class BatchRows:
         out = trial.outputs[0]
         if out.ndim != 2 or out.shape[1] != 7:
             return None
+        # Rows tell the two apart; where noise gives none, only names do.
+        shown = bool((out[:, self.score] % 1 != 0).any())
+        other = next((other.name for other in FAMILY if other.name != self.name and other._is_named(trial)), "")
         objection = values.first(
+            f"an input and an output with these names are {other}'s" if other and not shown else "",
             values.of_ids(out[:, self.label]),
             values.of_scores(out[:, self.score, None]),
             values.of_ids(out[:, 0]),
             values.of_corners(out[:, 1:5]),
         )
-        # Rows tell the two apart; where noise gives none, only names do.
-        shown = bool((out[:, self.score] % 1 != 0).any())
         return Reading(self, objection=objection, sure=shown or self._is_named(trial))
 
     def _is_named(self, trial: Trial) -> bool:
@@ -59,8 +59,9 @@ class BatchRows:
 
     def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
         out = outputs[0]
-        part = out[(out[:, 0] == 0) & (out[:, self.score] >= floor) & (out[:, self.label] >= 0)]
-        return candidates(part[:, 1:5], part[:, self.score], part[:, self.label].astype(np.intp))
+        part = out[out[:, 0] == 0]
+        rows = part[:, 1:5], part[:, self.score], part[:, self.label]
+        return chosen.take(self.name, rows, floor, chosen.pixels)
 
 
 FAMILY = (

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from worker.boxes import Candidates, Floats, candidates
-from worker.heads import values
+from worker.boxes import Candidates, Floats
+from worker.heads import chosen, values
 from worker.heads.arrange import boxes_scores_ids
 from worker.heads.base import Outputs, Reading, Size, Trial
 from worker.heads.ultralytics import PIXELS
 from worker.letterbox import Pixels
+
+#: What these exporters' names of boxes, scores and classes hold: TensorRT's, as YOLOs have them; super-gradients'.
+_OWN = (("det_boxes", "det_scores", "det_classes"), ("pred_boxes", "pred_scores", "pred_classes"))
+_DOUBT = (
+    "these are not its own names, and others give the same four for other pixels (MMYOLO's RTMDet sees BGR with "
+    "ImageNet's mean)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,9 @@ class EfficientNms:
             values.of_scores(scores[:, None]),
             values.of_corners(boxes),
         )
-        return Reading(self, (number, *order), objection, sure=True)
+        named = any(all(trial.named(index, part) for index, part in zip(order, names, strict=True)) for names in _OWN)
+        sure = named or trial.meta.is_detector
+        return Reading(self, (number, *order), objection, sure, "" if sure else _DOUBT)
 
     def classes(self, outputs: Outputs) -> None:
         return None
@@ -56,8 +63,7 @@ class EfficientNms:
     def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
         count = int(outputs[0].flat[0])
         boxes, scores, ids = (out[0][:count] for out in outputs[1:])
-        chosen = np.flatnonzero((scores >= floor) & (ids >= 0))
-        return candidates(boxes[chosen], scores[chosen], ids[chosen].astype(np.intp))
+        return chosen.take(self.name, (boxes, scores, ids), floor, chosen.pixels)
 
 
 def _of_names(trial: Trial, index: int, boxes: Floats) -> str:

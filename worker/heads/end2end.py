@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from worker.boxes import Candidates, candidates
-from worker.heads import values
+from worker.boxes import Candidates
+from worker.heads import chosen, values
 from worker.heads.base import Outputs, Reading, Size, Trial, strides_of
 from worker.heads.ultralytics import PIXELS
 from worker.letterbox import Pixels
@@ -43,5 +41,4 @@ class EndToEnd:
 
     def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
         out = outputs[0][0]
-        part = out[out[:, 4] >= floor]
-        return candidates(part[:, :4], part[:, 4], part[:, 5].astype(np.intp))
+        return chosen.take(self.name, (out[:, :4], out[:, 4], out[:, 5]), floor, chosen.pixels)

@@ -22,6 +22,9 @@ _PIXELS = Pixels("BGR", "stretch", mean=MEAN, std=STD)
 _BINS = 8
 #: Of the columns of bins: the share that leaves 0..1.
 _NEARLY_ALL = 0.9
+#: What its exporter calls the image.
+_IMAGE = "data"
+_DOUBT = "PicoDet gives the same outputs with boxes half a cell away, which no head reads"
 _FOUR, _THREE = (8, 16, 32, 64), (8, 16, 32)
 
 
@@ -42,7 +45,8 @@ class NanoDetPlus:
         if (order := levels_of(trial, _FOUR) or levels_of(trial, _THREE)) is not None:
             scores, _ = joined([trial.outputs[index] for index in order])
             # Three strides apart are NanoDet's unless the user says otherwise.
-            return Reading(self, order, values.of_scores(scores), sure=len(order) == 8)
+            sure = len(order) == 8 and trial.image_name == _IMAGE
+            return Reading(self, order, values.of_scores(scores), sure, "" if sure else _DOUBT)
         out = trial.single()
         if out is None or strides_of(len(out), trial.size) is None:
             return None

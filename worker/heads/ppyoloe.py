@@ -11,10 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from worker.boxes import Candidates, Floats, best_class, candidates
-from worker.heads import rtdetr, values
+from worker.heads import chosen, rtdetr, values
 from worker.heads.base import Outputs, Reading, Size, Trial, strides_of
 from worker.heads.detr import IMAGENET
 from worker.letterbox import Pixels
@@ -82,20 +80,15 @@ class PpYoloe:
 
     def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
         if self.form == "rows":
-            return _chosen(outputs, floor)
+            # Of the first image of the batch.
+            part = outputs[0][: int(outputs[1].flat[0])] if len(outputs) > 1 else outputs[0]
+            return chosen.take(self.name, (part[:, 2:], part[:, 1], part[:, 0]), floor, chosen.order)
         if self.form == "apart":
             boxes, scores = outputs[0][0], outputs[1][0].T
         else:
             boxes, scores = outputs[0][0][:, :4], outputs[0][0][:, 4:]
         rows, ids = best_class(scores, floor)
         return candidates(boxes[rows], scores[rows, ids], ids)
-
-
-def _chosen(outputs: Outputs, floor: float) -> Candidates:
-    """Rows of the first image of the batch; a class of -1 fills up."""
-    rows = outputs[0][: int(outputs[1].flat[0])] if len(outputs) > 1 else outputs[0]
-    part = rows[(rows[:, 0] >= 0) & (rows[:, 1] >= floor)]
-    return candidates(part[:, 2:], part[:, 1], part[:, 0].astype(np.intp))
 
 
 def _of_all_corners(boxes: Floats) -> str:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from worker.boxes import Candidates, Floats, best_class, candidates
-from worker.heads import values
+from worker.heads import chosen, values
 from worker.heads.base import Outputs, Reading, Size, Trial, corners, in_pixels, strides_of
 from worker.letterbox import Pixels
 
 #: Stretched, RGB, 0..1: as Ultralytics and the authors of RT-DETR, D-FINE and DEIM do.
 PIXELS = Pixels("RGB", "stretch", std=(255.0, 255.0, 255.0))
-#: Queries; the least that is trained is 100.
-_FEWEST = 50
+#: Queries: 100 to 900 are trained, and mostly 300.
+_FEWEST, _USUAL, _MOST = 50, 300, 1000
+#: What the metadata calls its last module.
+TRANSFORMER = "RTDETRDecoder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RtDetr:
 
     def read(self, trial: Trial) -> Reading | None:
         out = trial.single()
-        if out is None or len(out) < _FEWEST or out.shape[1] < 5 or _has_anchors(out, trial.size):
+        if out is None or not _FEWEST <= len(out) <= _MOST or out.shape[1] < 5 or _has_anchors(out, trial):
             return None
         if self.rows and out.shape[1] != 6:
             return None
@@ -60,14 +60,17 @@ class RtDetr:
         out = outputs[0][0]
         boxes = in_pixels(corners(out[:, :4]), size)
         if self.rows:
-            chosen = np.flatnonzero(out[:, 4] >= floor)
-            return candidates(boxes[chosen], out[chosen, 4], out[chosen, 5].astype(np.intp))
-        chosen, ids = best_class(out[:, 4:], floor)
-        return candidates(boxes[chosen], out[chosen, 4 + ids], ids)
+            return chosen.take(self.name, (boxes, out[:, 4], out[:, 5]), floor, chosen.order)
+        rows, ids = best_class(out[:, 4:], floor)
+        return candidates(boxes[rows], out[rows, 4 + ids], ids)
 
 
-def _has_anchors(out: Floats, size: Size) -> bool:
-    """Whether rows or columns are the anchors of a grid, and so rows are no queries."""
+def _has_anchors(out: Floats, trial: Trial) -> bool:
+    """Whether rows or columns are the anchors of a grid, and so rows are no queries. COCO's 84 columns are as many as
+    the anchors of small networks: there the metadata tells, or as many queries as are trained, all of them in 0..1.
+    """
     rows, columns = out.shape
+    if trial.meta.head == TRANSFORMER or (rows == _USUAL and not values.of_unit_boxes(out[:, :4])):
+        return False
     counts = (columns, rows, *([rows // 3] if rows % 3 == 0 else []))
-    return any(strides_of(count, size) for count in counts)
+    return any(strides_of(count, trial.size) for count in counts)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from worker.boxes import Candidates, candidates
-from worker.heads import values
+from worker.boxes import Candidates
+from worker.heads import chosen, values
 from worker.heads.arrange import boxes_scores_ids
 from worker.heads.base import Outputs, Reading, Size, Trial
 from worker.heads.rtdetr import PIXELS
@@ -44,5 +42,5 @@ class RtDetrSized:
 
     def decode(self, outputs: Outputs, size: Size, floor: float) -> Candidates:
         boxes, scores, ids = (out[0] for out in outputs)
-        chosen = np.flatnonzero((scores >= floor) & (ids >= 0))
-        return candidates(boxes[chosen], scores[chosen], ids[chosen].astype(np.intp))
+        # In pixels of the image, which may be of one pixel; and of pairs far below any object, boxes are anything.
+        return chosen.take(self.name, (boxes, scores, ids), floor, lambda boxes: "")

@@ -27,6 +27,8 @@ class Metadata:
     """`names` in the order of class ids; `imgsz` is (height, width); `stride` in pixels is that of the coarsest map."""
 
     names: tuple[str, ...] | None = None
+    #: Why its names cannot be read, a clause for the user.
+    names_fault: str = ""
     imgsz: tuple[int, int] | None = None
     stride: int | None = None
     #: True where the export says itself that it is a detector.
@@ -36,22 +38,21 @@ class Metadata:
 
 
 def read(metadata: Mapping[str, str], file: str) -> Metadata:
-    """Raises ModelError for a task other than detection, and for names that cannot be read."""
+    """Raises ModelError for a task other than detection. What else cannot be read is as if it were not there, but for
+    names: those have a fault.
+    """
     task = metadata.get("task")
     if task is not None and task != "detect":
         what = _OTHER_TASKS.get(task, f"a model for {task!r}")
         raise ModelError(f"{file} is {what}; export one for detection (task=detect)")
-    names = _literal(metadata, "names", file)
-    if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
-            raise ModelError(f"{file}: the class ids in its metadata are not 0 to {len(names) - 1}; export it again")
-        names = [names[index] for index in range(len(names))]
-    stride = _literal(metadata, "stride", file)
+    names, fault = _names(metadata)
+    stride = _literal(metadata, "stride")
     if isinstance(stride, list | tuple):
         stride = max(stride, default=None)
     return Metadata(
-        names=tuple(map(str, names)) if isinstance(names, list | tuple) and names else None,
-        imgsz=_size(_literal(metadata, "imgsz", file)),
+        names=names,
+        names_fault=fault,
+        imgsz=_size(_literal(metadata, "imgsz")),
         stride=int(stride) if isinstance(stride, int | float) and stride >= 1 else None,
         is_detector=task == "detect",
         head=metadata.get("head", ""),
@@ -66,12 +67,23 @@ def _size(imgsz: Any) -> tuple[int, int] | None:
     return int(sides[0]), int(sides[-1])
 
 
-def _literal(metadata: Mapping[str, str], key: str, file: str) -> Any:
-    """Ultralytics writes Python literals; they are parsed, never run."""
-    text = metadata.get(key)
-    if text is None:
-        return None
+def _names(metadata: Mapping[str, str]) -> tuple[tuple[str, ...] | None, str]:
+    """Names in the order of their ids, which may be digits in quotes as JSON has them; or what is wrong with them."""
+    names = _literal(metadata, "names")
+    if isinstance(names, dict):
+        by_id = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in names.items()}
+        if set(by_id) != set(range(len(names))):
+            return None, f"the class ids in its metadata are not 0 to {len(names) - 1}"
+        names = [by_id[index] for index in range(len(names))]
+    if isinstance(names, list | tuple):
+        return tuple(map(str, names)) or None, ""
+    text = metadata.get("names", "")
+    return None, f"`names` in its metadata cannot be read: {text[:60]!r}" if text not in ("", "None") else ""
+
+
+def _literal(metadata: Mapping[str, str], key: str) -> Any:
+    """Ultralytics writes Python literals; they are parsed, never run. None for what is none."""
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        raise ModelError(f"{file}: `{key}` in its metadata cannot be read: {text[:60]!r}; export it again") from None
+        return ast.literal_eval(metadata.get(key, "None"))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None

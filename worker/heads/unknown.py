@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.heads.base import Trial
+from worker.heads.base import Trial, strides_of
 
 
 def what_it_looks_like(trial: Trial) -> str:
@@ -39,6 +39,10 @@ def what_it_looks_like(trial: Trial) -> str:
             f"outputs of {shapes} look like the raw maps of each stride, without what makes boxes of them; export the "
             "detection layer too (YOLOv5: without --train; YOLOv7: with --grid)",
         ),
+        (
+            ranks == [4] and _has_spare_dimension(trial),
+            f"one output of {shapes} looks like a detector's with a dimension of 1 too many; export it with three",
+        ),
         (4 in ranks, f"outputs of {shapes} look like a segmentation model; export a detector"),
         (
             ranks == [2, 3] and 5 in last,
@@ -50,3 +54,13 @@ def what_it_looks_like(trial: Trial) -> str:
         ),
     )
     return next((sentence for is_so, sentence in looks if is_so), "")
+
+
+def _has_spare_dimension(trial: Trial) -> bool:
+    """Whether the only output has columns for all anchors of a grid, or rows of six, but for a dimension of 1."""
+    sides = sorted(side for side in trial.outputs[0].shape[1:] if side != 1)
+    if len(sides) != 2:
+        return False
+    least, most = sides
+    counts = (most, *([most // 3] if most % 3 == 0 else []))
+    return least == 6 or (least > 4 and any(strides_of(count, trial.size) for count in counts))

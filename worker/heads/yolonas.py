@@ -15,6 +15,8 @@ from worker.heads.base import Outputs, Reading, Size, Trial, strides_of
 from worker.heads.ultralytics import PIXELS
 from worker.letterbox import Pixels
 
+_DOUBT = "DAMO-YOLO and MMYOLO give scores before boxes too, for other pixels (0..255, or BGR with ImageNet's mean)"
+
 
 @dataclass(frozen=True, slots=True)
 class YoloNas:
@@ -34,7 +36,9 @@ class YoloNas:
         if strides_of(len(boxes), trial.size) is None:
             return None
         objection = values.first(values.of_scores(scores), values.of_corners(boxes))
-        return Reading(self, order, objection, sure=True)
+        named = trial.named(order[0], "pred_bboxes", "pred_boxes") and trial.named(order[1], "pred_scores")
+        sure = named or order[0] < order[1]
+        return Reading(self, order, objection, sure, "" if sure else _DOUBT)
 
     def classes(self, outputs: Outputs) -> int:
         return int(outputs[1].shape[2])

@@ -44,6 +44,7 @@ class Yolov5:
             values.of_scores(out[:, 4:]),
             values.of_sides(out[:, :4]),
             "it has no column for an objectness" if lacks and not sure else "",
+            values.of_one_class(out) if a_cell is None else "",
         )
         return Reading(self, (index,), objection, sure)
 

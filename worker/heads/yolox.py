@@ -46,7 +46,10 @@ class Yolox:
             # Boxes in pixels need no grid, others do.
             return None
         objection = values.first(
-            values.of_scores(out[:, 4:]), self._of_places(out, trial.size), self._of_decoded(out, trial)
+            values.of_scores(out[:, 4:]),
+            self._of_places(out, trial.size),
+            self._of_decoded(out, trial),
+            "" if gridded else values.of_one_class(out),
         )
         told = not self.decoded or has_objectness(out, trial)
         # Objectness of 1 everywhere is how anchor-free YOLOs fill YOLOv5's columns.
