@@ -29,9 +29,9 @@ demo: $(STAMP) ## make a dataset with known truth, detect in it, score it
 	$(BIN)/python -m demo dataset
 	$(PATH_HINT)
 
-# Two files at a time: most tests wait for processes to start or to be missed.
+# Four files at a time, also on two cores: most tests wait for processes to start or to be missed.
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile
 	$(PATH_HINT)
 
 check: $(STAMP) ## ruff, mypy strict, import-linter
