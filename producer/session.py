@@ -85,8 +85,8 @@ class Session:
         if manifest.complete:
             manifest.check()
         elif dataset is None:
-            kept = self.rundir.lists if self.rundir.lists.exists() else None
-            dataset = open_dataset(self.spec.datasets, choice=Choosing(self.spec.exclude, kept=kept))
+            choice = Choosing(self.spec.exclude, kept=self.rundir.kept_lists())
+            dataset = open_dataset(self.spec.datasets, choice=choice)
         broker_cpu = _broker_cpu_s(client)
         startup_s = time.monotonic() - self.begun
         owner = self._take_over(lambda: self._work(data, manifest, journal, dataset))

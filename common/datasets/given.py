@@ -15,7 +15,8 @@ from pathlib import Path
 from common.datasets.base import IMAGE_SUFFIXES, Tally, pack_path
 from common.datasets.folder import Folder
 from common.datasets.globs import open_glob
-from common.datasets.lists import LIST_SUFFIXES, Listed, parse_list
+from common.datasets.listed import Listed
+from common.datasets.lists import LIST_SUFFIXES, parse_list
 from common.datasets.remote import RemoteFolder
 from common.datasets.sieve import Sieve, is_run_dir
 from common.errors import UsageError
