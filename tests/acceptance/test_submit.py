@@ -197,8 +197,8 @@ def test_a_folder_is_submitted_again_beside_its_runs_and_what_is_passed_over_is_
     assert only_run(home).is_dir() and not (tmp_path / "~").exists()
     first = producer("submit", ".", *options, cwd=tmp_path)
     assert first.code == 0, first.err
-    passed_over = "2 other files (1 .cr2, 1 .mov), 1 hidden, 1 left by other systems, 1 run directory, 1 excluded"
-    assert f"passed over  {passed_over}" in first.out
+    passed_over = "2 other files (1 .cr2, 1 .mov), 1 hidden, 1 thumbnail or system file (@eaDir, Thumbs.db, ...)"
+    assert f"passed over  {passed_over}, 1 run directory, 1 excluded" in first.out
     assert "--exclude 'nothing.*' has matched nothing" in first.err
     again = producer("submit", ".", "--json", cwd=tmp_path, MANYEYES_EXCLUDE="thumbs,*.cr2")
     assert (again.code, again.json["items"], again.json["passed_over"]["run_dirs"]) == (0, 6, 2)

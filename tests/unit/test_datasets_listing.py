@@ -218,7 +218,7 @@ def test_refusals_name_the_path_and_the_reason(tmp_path):
     for path, words in {
         "missing": "'missing' does not exist",
         "empty": "'empty' is empty",
-        "docs": "holds no images (1 other files, 1 hidden): taken are apng, avif",
+        "docs": "holds no images (1 other file (1 .md), 1 hidden): taken are apng, avif",
         "nothing.txt": "names no files",
         "wide.txt": "UTF-16",
         "gone": "link to nothing",
