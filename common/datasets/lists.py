@@ -87,14 +87,18 @@ class _Reader:
         self._odd: tuple[Line, bytes] | None = None
         self._skipped: list[bytes] = []
         self._lost: list[Line] = []
-        #: Lost lines since one was found in a new reading; of them, those that were not tried in all readings.
+        #: Lost lines since one was found in a new reading; those that were not tried in all, and how many were known.
         self._failures = 0
-        self._untried: list[Line] = []
+        self._untried: list[tuple[Line, int]] = []
 
     def read(self) -> Listed:
         names: list[bytes] = []
         begun = self._lines.exact
         for number, text in enumerate(self._lines.entries, 1):
+            if number > _LOOKED_FOR and (trusted := self._at_its_word(text)) is not None:
+                self._trusted += 1
+                names.append(trusted)
+                continue
             if not text.strip():
                 continue
             line = Line(self._name, number, text)
@@ -126,9 +130,6 @@ class _Reader:
 
     def _file_of(self, line: Line, comment: bool) -> bytes | None:
         """The file, folder or URL that a line means; None for what is not there."""
-        if line.number > _LOOKED_FOR and (trusted := self._at_its_word(line.text)) is not None:
-            self._trusted += 1
-            return trusted
         if (found := self._find(line.text)) is not None:
             self._known.add(line.text.rpartition(b"/")[0])
             return self._take(found, None)
@@ -141,15 +142,17 @@ class _Reader:
             return path
         self._failures += 1
         if self._failures > _PATIENCE and self._failures % _STILL_TRIED:
-            self._untried.append(line)
+            self._untried.append((line, len(self._by)))
             return None
         if (path := self._by_reading(line, readings(line.text))) is not None:
             self._failures = 0
         return path
 
     def _at_its_word(self, text: bytes) -> bytes | None:
-        """The path of a plain line in a folder where plain lines were found before; None for all other."""
-        if set(self._by) != {None} or text.rpartition(b"/")[0] not in self._known or not _PLAIN.fullmatch(text):
+        """The path of a plain line in a folder where one was found, if all others were plain; None for all other."""
+        folder, _, name = text.rpartition(b"/")
+        # A name of dots may lead up to '/', which is no item.
+        if not name.strip(b".") or self._by.keys() != {None} or folder not in self._known or not _PLAIN.fullmatch(text):
             return None
         if text.startswith(b"/"):
             return absolute(text, b"/")
@@ -157,12 +160,12 @@ class _Reader:
 
     def _found_after_all(self) -> list[bytes]:
         """Of the lines that were given up, those that are there in readings which were found later."""
-        found: dict[Line, bytes] = {}
-        for line in self._untried if self._by else ():
-            if (path := self._by_reading(line, self._known_readings())) is not None:
-                found[line] = path
-        self._lost = [line for line in self._lost if line not in found]
-        return [line.checked(path) for line, path in found.items()]
+        found: dict[int, bytes] = {}
+        for line, known in self._untried:
+            if known < len(self._by) and (path := self._by_reading(line, self._known_readings())) is not None:
+                found[line.number] = line.checked(path)
+        self._lost = [line for line in self._lost if line.number not in found]
+        return list(found.values())
 
     def _known_readings(self) -> list[Reading]:
         columns = [Reading(column, as_it_is, as_it_is) for column in self._head.paths]

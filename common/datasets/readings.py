@@ -92,7 +92,8 @@ def as_it_is(text: bytes) -> bytes | None:
 
 def bare(line: bytes) -> bytes:
     """Without blanks around."""
-    found = _AROUND.fullmatch(line)
+    line = line.strip()
+    found = None if line.isascii() else _AROUND.fullmatch(line)
     return found[1] if found else line
 
 
