@@ -254,9 +254,10 @@ class _Reader:
             )
         if self._lost:
             first = self._lost[0]
+            verb = "are" if self._lost[1:] else "is"
             trusted = f" ({self._trusted:,} were not looked for)" if self._trusted else ""
             notes.append(
-                f"list {self._name}: {len(self._lost):,} of its {count:,} files are not there, the first in line "
-                f"{first.number:,}: {shown(first.text)}{trusted}"
+                f"list {self._name}: {len(self._lost):,} of its {count:,} files {verb} not there, "
+                f"the first in line {first.number:,}: {shown(first.text)}{trusted}"
             )
         return notes + skipped_note(self._name, self._skipped)

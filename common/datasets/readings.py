@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from common.datasets.base import IMAGE_SUFFIXES, is_image_name, pack_path, unpack_path
+from common.datasets.urls import is_url
 from common.errors import UsageError
 from common.typedpath import expand
 
@@ -165,7 +166,7 @@ def head_of(line: bytes, following: bytes) -> Head | None:
         if len(head) > 1:
             if named := [number for number, word in enumerate(head) if word.lower() in _HEADS]:
                 return Head(tuple(Column(separator, number) for number in named))
-            if len(row) == len(head) and any(map(is_image_name, row)):
+            if len(row) == len(head) and any(is_image_name(one) or is_url(one) for one in row):
                 return Head()
     return None
 

@@ -32,8 +32,10 @@ def parse_unseen(lines: Lines, folder: bytes, name: str) -> Listed:
                 skipped.append(line)
                 continue
         here = Line(name, number, line)
-        url = None if lines.exact and not is_url(line) else url_of(here, head)
-        names.append(url or here.checked(_relative(line, head, folder)))
+        if lines.exact:
+            names.append(here.checked(_from(folder, line)))
+        else:
+            names.append(url_of(here, head) or here.checked(_relative(line, head, folder)))
     return Listed(names, skipped_note(name, skipped), len(skipped))
 
 
@@ -62,13 +64,19 @@ def url_of(line: Line, head: Head | None) -> bytes | None:
 def _relative(line: bytes, head: Head | None, folder: bytes) -> bytes:
     named = _named(line, head)
     if not is_url(folder):
-        return absolute(named[0] if named else line, folder)
+        return _from(folder, named[0] if named else line)
     text = _unlabelled(named[0] if named else line)
     for separator in () if is_image_name(text) else SEPARATORS:
         images = [one for one in columns_of(line, separator) if is_image_name(one)]
         if len(images) == 1:
             text = images[0]
-    return canonical(with_slash(folder) + text)
+    return _from(folder, text)
+
+
+def _from(folder: bytes, text: bytes) -> bytes:
+    if is_url(text):
+        return canonical(text)
+    return canonical(with_slash(folder) + text) if is_url(folder) else absolute(text, folder)
 
 
 def _named(line: bytes, head: Head | None) -> list[bytes]:

@@ -263,6 +263,7 @@ def test_urls_in_tables_quotes_and_with_labels(tmp_path: Path) -> None:
         (b'"https://h/a.jpg","cat"\n"https://h/b.jpg","dog"\n', [b"a.jpg", b"b.jpg"]),
         (b"1,https://h/a.jpg\n0 https://h/b.jpg\n2\thttps://h/c?id=7\n", [b"a.jpg", b"b.jpg", b"c?id=7"]),
         (b"id,image,url\n1,x.jpg,https://h/a.jpg\n2,y.jpg,https://h/b\n", [b"a.jpg", b"b"]),
+        (b"label,coco_url\ncat,https://h/a\ndog,https://h/b\n", [b"a", b"b"]),
         (b"sep=;\n\xef\xbb\xbfhttps://h/a.jpg;1\n\xe2\x80\x8bhttps://h/b.jpg\n", [b"a.jpg", b"b.jpg"]),
     ],
 )
@@ -278,6 +279,8 @@ def test_lists_that_lie_at_a_url_have_heads_and_labels(tmp_path: Path) -> None:
     assert (listed.names, listed.skipped) == ([b"https://h/l/x/a.jpg", b"https://h/l/b.jpg"], 2)
     assert "2 lines are no paths and were skipped, the first: 'sep=,'" in listed.notes[0]
     assert parse_list(b"a.jpg,cat\nb,c.jpg\n", [b"https://h"], "x").names == [b"https://h/a.jpg", b"https://h/b,c.jpg"]
+    exact = parse_list(b"https://h/a.jpg,cat\0# b.jpg 1\0", [b"https://h"], "x")
+    assert exact.names == [b"https://h/a.jpg,cat", b"https://h/# b.jpg 1"], "a program's names are taken as they are"
     assert parse_list(b"path,n\n/there/a.jpg,1\n", [b"/"], "x", unseen=True).names == [b"/there/a.jpg"]
 
 
