@@ -124,7 +124,7 @@ class _Reader:
 
     def _head_in(self, line: Line) -> Head | None:
         texts = [line.text, *(column for one in SEPARATORS for column in columns_of(line.text, one))]
-        if any(is_url(text) or ((found := self._find(text)) and not found.is_folder) for text in texts if text):
+        if any((found := self._find(text)) and not found.is_folder for text in texts if text):
             return None
         return head_of(line.text, self._lines.after(line.number))
 

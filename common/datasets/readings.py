@@ -159,6 +159,7 @@ def head_of(line: bytes, following: bytes) -> Head | None:
     """Of a line that is no file itself; None where it is not the head of a table or of a single column."""
     if (unquoted(line) or bare(line)).lower() in _HEADS:
         return Head()
+    # A row with a path, whose file need not be there, or with a URL.
     if b"/" in line or b"." in line:
         return None
     for separator in SEPARATORS:

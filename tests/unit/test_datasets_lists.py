@@ -314,6 +314,8 @@ def test_the_first_row_of_a_table_without_a_head_is_no_head(tmp_path: Path) -> N
 
     assert items(opened(tmp_path, b"ds/a/s.cr2,cat\nds/b/t.cr2,image\n")) == [b"a/s.cr2", b"b/t.cr2"]
     assert items(opened(tmp_path, b"ds/a/s.cr2,image\nds/b/t.cr2,image\n")) == [b"a/s.cr2", b"b/t.cr2"]
+    gone = opened(tmp_path, b"ds/a/gone.cr2,image\nds/b/t.cr2,image\n")
+    assert items(gone) == [b"a/gone.cr2", b"b/t.cr2"], "also where its file is not there"
     assert items(opened(tmp_path, b"raw,image\nds/b/t.cr2,image\n")) == [b"ds/b/t.cr2", b"raw"]
     assert items(opened(tmp_path, b"images\nimages/x.jpg\n")) == [b"x.jpg"], "a folder of its name changes nothing"
 
