@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ def _composed(text: str) -> str:
 
 def _rule(given: str, root: str) -> _Rule:
     pattern = given
-    # Names such as `~$report.docx` are of Office, and in `~*` there is no user.
-    if "/" in given.rstrip("/"):
+    # Names such as `~$report.docx` are of Office, and `~*` is no user.
+    if "/" in given.rstrip("/") and not glob.has_magic(given.partition("/")[0]):
         try:
             pattern = expand(given)
         except UsageError as error:

@@ -140,6 +140,7 @@ def test_exclude_takes_names_with_a_tilde_and_what_is_passed_over_anyway(tmp_pat
 
     assert items(without(folder, "~*")) == [b"a.jpg", "m\u00fc.jpg".encode()]
     assert items(without(folder, "~$*")) == [b"a.jpg", "m\u00fc.jpg".encode(), b"~x/b.jpg"]
+    assert items(without(folder, "~*/b.jpg")) == items(without(folder, "./~x/b.jpg"))
     assert items(without(folder, "~x/")) == [b"a.jpg", "m\u00fc.jpg".encode(), b"~$a.jpg"]
     with pytest.raises(UsageError, match=r"--exclude: .*there is no user 'nobody-of-this-name'"):
         without(folder, "~nobody-of-this-name/a.jpg")
