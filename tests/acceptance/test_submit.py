@@ -213,7 +213,7 @@ def test_what_a_list_means_does_not_change_until_the_run_is_resumed(photos: Path
     )
     said = producer("submit", "set/list.txt", "--exclude", "1.jpg", "--json", cwd=tmp_path)
     assert (said.code, said.json["errors"]) == (3, {"not_found": 1}), said.err
-    assert "is taken for" in said.err and "relative to" in said.err and "'path,label' names no file" in said.err
+    assert "is taken for" in said.err and "relative to" in said.err and "was skipped: 'path,label'" in said.err
     # As a kill before the listing had ended would leave it.
     run = only_run(tmp_path)
     (run / "manifest/complete.json").unlink()
