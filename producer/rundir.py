@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from common import __version__
+from common.datasets.listed import Listed
 from common.errors import FencedError, ProtocolError, UsageError
 from common.ledger import RunState
 from common.spec import Spec
@@ -77,6 +78,31 @@ class RunDir:
                 f"use manyeyes {data.get('versions', {}).get('manyeyes', 'of then')} for it, this is {__version__}"
             )
         return data
+
+    def keep_lists(self, listed: Listed) -> dict[str, int] | None:
+        """Write, durably, what the dataset's lists name; without lists nothing. What `run.json` is to say of them."""
+        if not listed.names:
+            return None
+        with atomic.atomic_file(self.lists) as file:
+            file.writelines(name + b"\0" for name in listed.names)
+        return {"names": len(listed.names), "skipped": listed.skipped}
+
+    def kept_lists(self) -> Listed | None:
+        """What `keep_lists` has written. Raises UsageError where it is not all there: items would be lost."""
+        # Runs of earlier versions do not say.
+        known = self.read().get("lists", {"skipped": 0} if self.lists.exists() else None)
+        if known is None:
+            return None
+        try:
+            names = self.lists.read_bytes().split(b"\0")[:-1]
+        except FileNotFoundError:
+            names = []
+        if len(names) != known.get("names", len(names)):
+            raise UsageError(
+                f"{self.lists} has {len(names):,} names, and run.json says {known['names']:,}: it is damaged; "
+                "submit the dataset again"
+            )
+        return Listed(names, skipped=known["skipped"])
 
     def write(self, data: dict[str, Any]) -> None:
         atomic.write_json(self.path / RUN_FILE, {"schema": RUN_SCHEMA, **data})

@@ -85,8 +85,8 @@ class Session:
         if manifest.complete:
             manifest.check()
         elif dataset is None:
-            kept = self.rundir.lists if self.rundir.lists.exists() else None
-            dataset = open_dataset(self.spec.datasets, choice=Choosing(self.spec.exclude, kept=kept))
+            choice = Choosing(self.spec.exclude, kept=self.rundir.kept_lists())
+            dataset = open_dataset(self.spec.datasets, choice=choice)
         broker_cpu = _broker_cpu_s(client)
         startup_s = time.monotonic() - self.begun
         owner = self._take_over(lambda: self._work(data, manifest, journal, dataset))
@@ -176,8 +176,8 @@ class Session:
                 self.talk.say(f"warning: {unreadable} folders could not be read; their images are not in the run")
             for pattern in data["listing"].get("unmatched", ()) if self.spec.limit is None else ():
                 self.talk.say(
-                    f"note: --exclude {pattern!r} has matched nothing; it is held against names, and with a / in it "
-                    f"against paths from {logs.printable(self.spec.root)} on"
+                    f"note: --exclude {pattern!r} has matched nothing: a pattern without / matches names, one with / "
+                    f"matches paths below {logs.printable(self.spec.root)}"
                 )
             self.rundir.write({**data, "state": RunState.RUNNING})
         if state is RunState.STOPPED:

@@ -33,6 +33,8 @@ SUBMIT_EXAMPLES = "\n\n".join(
         "producer submit photos/",
         "producer submit photos/ --detector best.onnx --conf 0.4 --output results/",
         "producer submit 'photos/**/*.jpg' more.txt --classes person --format coco,yolo",
+        "producer submit photos/ --exclude '*_thumb.jpg' --exclude raw/",
+        "producer submit train.txt     (a list: one path a line)",
         "producer submit thermal/ --scale 2%:98%",
         "MANYEYES_BROKER_URL=redis://head:6379/0 producer submit photos/ --detector yolox-s",
     )

@@ -14,6 +14,7 @@ import redis
 
 from common import __version__
 from common.datasets import Choosing, open_dataset
+from common.datasets.listed import Listed
 from common.detector_info import DetectorInfo
 from common.errors import ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
@@ -29,7 +30,7 @@ from producer.max_failures import MaxFailures
 from producer.options import DetectionChoices, build_spec, size_note
 from producer.publish import check_target
 from producer.rundir import RunDir
-from producer.session import RunInterrupted, Session, Talk, fields_of, orderly, preload
+from producer.session import RunInterrupted, Session, Talk, fields_of, orderly, preload, resumable
 from producer.transport import Transport, Way
 
 
@@ -77,9 +78,9 @@ def submit(request: Request, talk: Talk) -> Outcome:
     run = rundirs.new_run_id()
     publish = None if request.publish is None else check_target(request.publish, request.output / run)
     rundir = rundirs.create(request.output, run)
-    dataset.keep_lists(rundir.lists)
     try:
-        for note in dataset.notes:
+        lists = _keep_lists(rundir, dataset.listed)
+        for note in dataset.listed.notes:
             talk.say(f"note: {note}")
         with orderly(rundir), open_cluster(request.broker_url, request.launch, rundir) as cluster:
             preload()
@@ -90,7 +91,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
             spec = build_spec(request.choices, detector, dataset.paths, root)
             if note := size_note(request.choices.imgsz, spec, detector):
                 talk.say(f"note: {note}")
-            facts = _facts(request, detector) | {"publish": publish}
+            facts = _facts(request, detector) | {"publish": publish, "lists": lists, "notes": dataset.listed.notes}
             rundir.write({**facts, "spec": spec.to_json(), "spec_digest": spec.digest})
             _reserve(cluster.connection.client, rundir, spec)
             talk.reserved(rundir)
@@ -99,6 +100,16 @@ def submit(request: Request, talk: Talk) -> Outcome:
         _forget_unbegun(rundir)
         raise RunInterrupted(rundir) from None
     except UsageError:
+        _forget_unbegun(rundir)
+        raise
+
+
+def _keep_lists(rundir: RunDir, listed: Listed) -> dict[str, int] | None:
+    """As `RunDir.keep_lists`. Raises ManyeyesError where the disk does not take it; nothing is left of the run then."""
+    try:
+        with resumable(rundir):
+            return rundir.keep_lists(listed)
+    except ManyeyesError:
         _forget_unbegun(rundir)
         raise
 

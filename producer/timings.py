@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from producer import atomic, passedover
+from common.datasets import passedover
+from producer import atomic
 from producer.stages import STAGES
 from producer.tables import TIMINGS_FILE, open_table
 

@@ -46,6 +46,8 @@ class ListingCounts:
     run_dirs: int = 0
     #: Files and folders that --exclude names; a folder counts once.
     excluded: int = 0
+    #: Lines of lists that are no paths.
+    list_lines: int = 0
     #: --exclude's patterns that have matched nothing.
     unmatched: tuple[str, ...] = ()
     #: The most frequent name endings of `not_images`, with how many files have each; "" is a name without one.
@@ -63,6 +65,7 @@ class Tally:
     unreadable: int = 0
     leftovers: int = 0
     run_dirs: int = 0
+    list_lines: int = 0
     #: Of each of --exclude's patterns.
     excluded: Counter[str] = field(default_factory=Counter)
     endings: Counter[bytes] = field(default_factory=Counter)
@@ -85,6 +88,7 @@ class Tally:
             leftovers=self.leftovers,
             run_dirs=self.run_dirs,
             excluded=self.excluded.total(),
+            list_lines=self.list_lines,
             unmatched=tuple(pattern for pattern, times in self.excluded.items() if not times),
             endings={
                 display_path(b"." + ending if ending else b""): times

@@ -8,12 +8,11 @@ import heapq
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from common.datasets.base import Item, ListingCounts, Source, display_path, with_slash
 from common.datasets.exclude import Exclude
 from common.datasets.files import Files
-from common.datasets.lists import Listed, write_list
+from common.datasets.listed import Listed
 from common.datasets.sieve import Sieve
 from common.datasets.urls import common_parent, is_url
 from common.errors import UsageError
@@ -28,7 +27,7 @@ class Dataset:
         self, paths: tuple[str, ...], sources: Sequence[Source], listed: Listed, exclude: Sequence[str] = ()
     ) -> None:
         """Raises UsageError for a pattern of `exclude` that can match nothing."""
-        #: What was given, absolute; `open_dataset` takes it again. STDIN stays as it is: see `keep_lists`.
+        #: What was given, absolute; `open_dataset` takes it again. STDIN stays as it is: see `listed`.
         self.paths = paths
         #: Absolute, or a URL: the folder, or the common parent of all that was given.
         self.root = _root([source.prefix for source in sources])
@@ -43,14 +42,15 @@ class Dataset:
         return self._sieve.tally.counts()
 
     @property
-    def notes(self) -> Sequence[str]:
-        """What the user should know of how lists were read, a line each."""
-        return self._listed.notes
+    def listed(self) -> Listed:
+        """What its lists name, for `open_dataset`: what a line means depends on what is there now."""
+        return self._listed
 
     def items(self) -> Iterator[Item]:
         """Strictly rising by the bytes of the path. Raises UsageError for a path of more than MAX_PATH_BYTES."""
         sieve = self._sieve = Sieve(self._exclude)
         tally, skip = sieve.tally, len(with_slash(self.root))
+        tally.list_lines = self._listed.skipped
         last = b""
         for path in _merged(self._sources, sieve):
             if path == last:
@@ -72,14 +72,6 @@ class Dataset:
             if b"?" in url and is_url(url) and is_signed(url):
                 return display_path(url)
         return None
-
-    def keep_lists(self, file: Path) -> None:
-        """Write what its lists name into `file`, for `open_dataset`: what a line means depends on what is there now.
-
-        Without lists nothing is written.
-        """
-        if self._listed.names:
-            write_list(file, self._listed.names)
 
 
 def _root(prefixes: Sequence[bytes]) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,18 +39,33 @@ class Exclude:
         """Raises UsageError for a pattern that can match nothing."""
         self.patterns = tuple(patterns)
         self._skip = len(with_slash(root))
-        self._rules = tuple(_rule(pattern, pack_path(with_slash(root))) for pattern in patterns)
+        self._rules = tuple(_rule(pattern, _composed(pack_path(with_slash(root)))) for pattern in patterns)
 
     def by(self, path: bytes, is_folder: bool) -> str | None:
         """The first pattern that names an absolute path (without a slash at its end); None where none does."""
-        below = pack_path(path[self._skip :])
+        below = _composed(pack_path(path[self._skip :]))
         return next((rule.given for rule in self._rules if rule.matches(below, is_folder)), None)
 
 
+def _composed(text: str) -> str:
+    """Accents match whether they are letters of their own (NFD, as macOS writes them) or not."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def _rule(given: str, root: str) -> _Rule:
-    pattern = expand(given).removeprefix(root)
+    pattern = given
+    # Names such as `~$report.docx` are of Office, and `~*` is no user.
+    if "/" in given.rstrip("/") and not glob.has_magic(given.partition("/")[0]):
+        try:
+            pattern = expand(given)
+        except UsageError as error:
+            raise UsageError(f"--exclude: {error}") from None
+    pattern = _composed(pattern).removeprefix(root)
     segments = tuple(segment for segment in pattern.split("/") if segment not in ("", "."))
     if not segments or ".." in segments:
-        raise UsageError(f"--exclude {given!r} names nothing below {root}: give a name, or a path from there on")
+        raise UsageError(
+            f"--exclude {given!r} matches nothing: a pattern without / matches names, one with / matches paths below "
+            f"{root}"
+        )
     anywhere = () if "/" in pattern.rstrip("/") else ("**",)
     return _Rule(given, Pattern(anywhere + segments), pattern.endswith("/"))

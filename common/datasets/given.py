@@ -10,12 +10,15 @@ import glob
 import os
 import re
 import stat
+from dataclasses import asdict
 from pathlib import Path
 
 from common.datasets.base import IMAGE_SUFFIXES, Tally, pack_path
 from common.datasets.folder import Folder
 from common.datasets.globs import open_glob
-from common.datasets.lists import LIST_SUFFIXES, Listed, parse_list
+from common.datasets.listed import Listed
+from common.datasets.lists import LIST_SUFFIXES, parse_list
+from common.datasets.passedover import words
 from common.datasets.remote import RemoteFolder
 from common.datasets.sieve import Sieve, is_run_dir
 from common.errors import UsageError
@@ -25,10 +28,13 @@ _NO_IMAGES = {
     "zip tar tgz gz bz2 tbz xz txz zst 7z rar": "is an archive: unpack it, and give the folder",
     "mp4 m4v mov avi mkv webm mpg mpeg wmv flv mts m2ts 3gp": "is a video: make images of it, for example by "
     "`ffmpeg -i VIDEO FOLDER/%06d.png`, and give the folder",
-    "json jsonl ndjson xml yaml yml parquet xlsx xls ods": "is no list of paths: write these into a .txt, one a line",
+    "json jsonl ndjson xml yaml yml parquet xlsx xls ods": "is no list of paths: write the paths into a .txt, one "
+    "a line",
     "pdf doc docx ppt pptx": "is a document: make images of its pages, and give the folder",
     "onnx pt pth weights cfg tflite engine": "is a model: give it with --detector, and images as the dataset",
 }
+#: What bash makes several words of.
+_BRACES, _OF_SHELL = re.compile(r"\{.*,.*\}"), "only the shell expands {a,b}: leave the quotes away"
 _REMEDIES = {ending: remedy for endings, remedy in _NO_IMAGES.items() for ending in endings.split()}
 
 
@@ -48,8 +54,8 @@ def status_of(path: bytes, given: str) -> os.stat_result | None:
 
 
 def _hint(path: bytes, given: str) -> str:
-    if re.search(r"\{.*,.*\}", given):
-        return "braces are for the shell, so give them without quotes"
+    if _BRACES.search(given):
+        return _OF_SHELL
     if re.match(r"[A-Za-z]:[\\/]|\\\\", given):
         return "it is a path of Windows; in WSL, C:\\photos is /mnt/c/photos"
     folder, name = os.path.split(path)
@@ -89,10 +95,12 @@ def open_pattern(pattern: bytes, given: str) -> Folder:
     sieve = Sieve()
     if os.path.isdir(source.prefix) and next(source.paths(sieve), None) is not None:
         return source
-    passed_over = passed_over_words(sieve.tally)
+    passed_over = words(asdict(sieve.tally.counts()))
     more = f" ({passed_over})" if passed_over else ""
-    remedy = "braces are for the shell" if re.search(r"\{.*,.*\}", given) else "check it, upper and lower case too"
-    raise UsageError(f"glob {given!r} matches no image{more}: {remedy}, and quote it against the shell")
+    remedy = (
+        _OF_SHELL if _BRACES.search(given) else "check it, upper and lower case too, and quote it against the shell"
+    )
+    raise UsageError(f"glob {given!r} matches no image{more}: {remedy}")
 
 
 def open_folder(path: bytes, given: str) -> Folder:
@@ -115,22 +123,8 @@ def check_not_empty(source: Folder | RemoteFolder, name: str) -> None:
 
 
 def _nothing_in(tally: Tally) -> str:
-    passed_over = passed_over_words(tally)
+    passed_over = words(asdict(tally.counts()))
     if not passed_over:
         return "is empty: give one with images in it"
     kinds = ", ".join(sorted(pack_path(suffix) for suffix in IMAGE_SUFFIXES))
-    endings = ", ".join(ending for ending in tally.counts().endings if ending)
-    return f"holds no images ({passed_over}): taken are {kinds}" + (f"; not taken are {endings}" if endings else "")
-
-
-def passed_over_words(tally: Tally) -> str:
-    counts = tally.counts()
-    kinds = {
-        "other files": counts.not_images,
-        "hidden": counts.hidden,
-        "leftovers of other systems": counts.leftovers,
-        "run directories": counts.run_dirs,
-        "link loops": counts.link_loops,
-        "unreadable folders": counts.unreadable,
-    }
-    return ", ".join(f"{count} {what}" for what, count in kinds.items() if count)
+    return f"holds no images ({passed_over}): taken are {kinds}"

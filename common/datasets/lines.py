@@ -6,6 +6,7 @@ import codecs
 import re
 from dataclasses import dataclass
 
+from common.datasets.readings import bare
 from common.errors import UsageError
 
 #: The longer mark first: UTF-32's begins with UTF-16's.
@@ -17,6 +18,11 @@ _MARKS = (
 )
 #: Three letters in a row with a NUL after, or before, each of them.
 _LITTLE, _BIG = re.compile(rb"(?:..)*?(?:[^\0]\0){3}", re.DOTALL), re.compile(rb"(?:..)*?(?:\0[^\0]){3}", re.DOTALL)
+_EXCEL = re.compile(rb"\"?sep=.\"?", re.IGNORECASE)
+#: Bytes that no text has, nor a name of a file but by accident; those of the beginning that are looked at; and one of
+#: how many may be such a byte.
+_CONTROLS = bytes({*range(1, 9), *range(14, 32), 127} - {0x1A, 0x1B})
+_BEGIN, _MOST_CONTROLS = 4096, 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,24 @@ class Lines:
     #: NUL-separated: a program wrote names as they are.
     exact: bool
 
+    def is_comment(self, line: bytes, mark: bytes = b"#") -> bool:
+        """Also the line with which Excel is told what separates columns."""
+        if self.exact:
+            return False
+        text = bare(line)
+        return text.startswith(mark) or _EXCEL.fullmatch(text) is not None
+
+    def after(self, number: int) -> bytes:
+        """The first line after so many that is not blank; empty where there is none."""
+        return next((one for one in self.entries[number:] if one.strip()), b"")
+
 
 def take_apart(data: bytes, name: str) -> Lines:
     """Raises UsageError, with the list's `name`, where nothing is in it or its text is damaged."""
     data = _as_utf8(data, name).removeprefix(codecs.BOM_UTF8)
+    begin = data[:_BEGIN]
+    if len(begin) - len(begin.translate(None, _CONTROLS)) > len(begin) // _MOST_CONTROLS:
+        raise UsageError(f"list {name} is no text: put one path on each line of a text file")
     if data.endswith(b"\n\x1a"):
         # The mark with which DOS ends a text.
         data = data[:-1]

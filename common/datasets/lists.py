@@ -1,26 +1,28 @@
-"""Reads a list of paths, a file or a stream: finds out which file each line means, and says what was no plain path."""
+"""Reads a list of paths: finds out which file each line means, and says what was no plain path."""
 
 # Paths are bytes here, and pathlib holds text only.
 # ruff: noqa: PTH112
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from common.datasets.base import display_path, is_image_name, with_slash
+from common.datasets.base import display_path
 from common.datasets.files import absolute
 from common.datasets.lines import Lines, take_apart
+from common.datasets.listed import Line, Listed, shown, skipped_note
 from common.datasets.readings import (
+    SEPARATORS,
     Head,
     Reading,
     as_it_is,
+    bare,
+    columns_of,
     head_of,
     homeward,
     is_of_windows,
@@ -28,7 +30,8 @@ from common.datasets.readings import (
     readings,
     unquoted,
 )
-from common.datasets.urls import canonical, is_url
+from common.datasets.unseen import parse_unseen, url_of
+from common.datasets.urls import is_url
 from common.errors import UsageError
 from common.limits import MAX_PATH_BYTES
 
@@ -36,21 +39,13 @@ from common.limits import MAX_PATH_BYTES
 LIST_SUFFIXES = (b".txt", b".lst", b".list", b".csv", b".tsv")
 
 #: Lines that are all looked for on the disk. Of those after them, a path without anything odd in it is taken at its
-#: word where all before it were: on a network disk each look takes a third of a millisecond.
+#: word, in a folder where one was found, if all before it were such paths: on a network disk each look takes a third of
+#: a millisecond.
 _LOOKED_FOR = 20_000
 _PLAIN = re.compile(rb"[A-Za-z0-9_./+=@%-]+")
-#: Lines that are not there in any reading, after which only readings are tried in which others are.
-_PATIENCE = 1_000
-#: Blanks within a name are fine, but what comes after an image's name and a blank is a label.
-_URL_LABEL = re.compile(rb"(\S+)\s+[^/]*")
-
-
-@dataclass(slots=True)
-class Listed:
-    """What a list names: absolute paths or URLs, and what its user should know of how it was read."""
-
-    names: list[bytes]
-    notes: list[str] = field(default_factory=list)
+#: Lines in a row that are in no reading there, after which only readings are tried in which others are; and of how
+#: many lines one is tried in all of them even then.
+_PATIENCE, _STILL_TRIED = 1_000, 50
 
 
 def parse_list(data: bytes, folders: Sequence[bytes], name: str, unseen: bool = False) -> Listed:
@@ -63,41 +58,8 @@ def parse_list(data: bytes, folders: Sequence[bytes], name: str, unseen: bool = 
     """
     lines = take_apart(data, name)
     if unseen or is_url(folders[0]):
-        return Listed([_unseen(line, folders[0]) for line in lines.entries if line.strip() and line[:2] != b"# "])
+        return parse_unseen(lines, folders[0], name)
     return _Reader(lines, folders, name).read()
-
-
-def write_list(file: Path, paths: Iterable[bytes]) -> None:
-    """NUL-separated, so that any path can be read back by `read_list`."""
-    with file.open("wb") as out:
-        out.writelines(path + b"\0" for path in paths)
-
-
-def read_list(file: Path) -> list[bytes]:
-    """What `write_list` has written."""
-    return file.read_bytes().split(b"\0")[:-1]
-
-
-def _unseen(line: bytes, folder: bytes) -> bytes:
-    if (url := _as_url(line, None)) is not None:
-        return url
-    return canonical(with_slash(folder) + _unlabelled(line)) if is_url(folder) else absolute(line, folder)
-
-
-def _as_url(line: bytes, head: Head | None) -> bytes | None:
-    """In its one form; None for a line that holds none."""
-    text = (head and head.paths and head.paths(line)) or line.strip()
-    text = unquoted(text) or text
-    if not is_url(text) or text[:7].lower() == b"file://":
-        return None
-    return canonical(_unlabelled(text))
-
-
-def _unlabelled(line: bytes) -> bytes:
-    """Of what cannot be looked for: without quotes, and without the label after an image's name and a blank."""
-    text = unquoted(line) or line.strip()
-    labelled = _URL_LABEL.fullmatch(text)
-    return labelled[1] if labelled and is_image_name(labelled[1]) and not is_image_name(text) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,72 +75,110 @@ class _Reader:
 
     def __init__(self, lines: Lines, folders: Sequence[bytes], name: str) -> None:
         self._lines, self._folders, self._name = lines, folders, name
-        self._head: Head | None = None
+        self._head = Head()
         #: How often lines were found below each folder, absolute ones apart; and how often by each reading.
         self._below: Counter[bytes] = Counter()
         self._by: Counter[Reading | None] = Counter()
-        #: Lines that lead to a file or are URLs.
-        self._files = 0
-        #: (line, what it was taken for) of the first that is no plain path.
-        self._odd: tuple[bytes, bytes] | None = None
-        self._passed_over: list[bytes] = []
-        self._lost: list[tuple[int, bytes]] = []
+        #: What comes before the last slash of lines that were found as they stand.
+        self._known: set[bytes] = set()
+        #: Lines that lead to a file or are URLs; those that were not looked for.
+        self._files = self._trusted = 0
+        #: What the first line that is no plain path was taken for.
+        self._odd: tuple[Line, bytes] | None = None
+        self._skipped: list[bytes] = []
+        self._lost: list[Line] = []
+        #: Lost lines since one was found in a new reading; those that were not tried in all, and how many were known.
+        self._failures = 0
+        self._untried: list[tuple[Line, int]] = []
 
     def read(self) -> Listed:
         names: list[bytes] = []
-        begun = False
-        for number, line in enumerate(self._lines.entries, 1):
-            if not line.strip():
+        begun = self._lines.exact
+        for number, text in enumerate(self._lines.entries, 1):
+            if number > _LOOKED_FOR and (trusted := self._at_its_word(text)) is not None:
+                self._trusted += 1
+                names.append(trusted)
                 continue
-            comment = line.lstrip().startswith(b"#") and not self._lines.exact
+            if not text.strip():
+                continue
+            line = Line(self._name, number, text)
+            comment = self._lines.is_comment(text)
             if not begun and not comment:
-                begun, self._head = True, self._head_in(number, line)
-                if self._head:
-                    self._passed_over.append(line)
+                begun = True
+                if (head := self._head_in(line)) is not None:
+                    self._head = head
+                    self._skipped.append(text)
                     continue
-            path = self._file_of(number, line, comment)
+            path = self._file_of(line, comment)
             if path is not None:
-                names.append(path)
+                names.append(line.checked(path))
             elif comment:
-                self._passed_over.append(line)
+                self._skipped.append(text)
             else:
-                self._lost.append((number, line))
-        lost = [self._name_of_lost(number, line) for number, line in self._lost]
+                self._lost.append(line)
+        names += self._found_after_all()
+        lost = [line.checked(self._name_of_lost(line)) for line in self._lost]
         if not self._files:
             raise UsageError(f"list {self._name} {self._nothing(bool(names))}")
-        return Listed(names + lost, self._notes(len(names) + len(lost)))
+        return Listed(names + lost, self._notes(len(names) + len(lost)), len(self._skipped))
 
-    def _head_in(self, number: int, line: bytes) -> Head | None:
-        if self._lines.exact or self._find(line) is not None:
+    def _head_in(self, line: Line) -> Head | None:
+        texts = [line.text, *(column for one in SEPARATORS for column in columns_of(line.text, one))]
+        if any((found := self._find(text)) and not found.is_folder for text in texts if text):
             return None
-        return head_of(line, next((one for one in self._lines.entries[number:] if one.strip()), b""))
+        return head_of(line.text, self._lines.after(line.number))
 
-    def _file_of(self, number: int, line: bytes, comment: bool) -> bytes | None:
+    def _file_of(self, line: Line, comment: bool) -> bytes | None:
         """The file, folder or URL that a line means; None for what is not there."""
-        if number > _LOOKED_FOR and len(self._below) == 1 and set(self._by) == {None} and _PLAIN.fullmatch(line):
-            return absolute(line, next(iter(self._below)))
-        if (found := self._find(line)) is not None:
-            if found.path == b"/":
-                raise self._refusal(number, line, "names the whole disk; give the path of an image")
+        if (found := self._find(line.text)) is not None:
+            self._known.add(line.text.rpartition(b"/")[0])
             return self._take(found, None)
-        if self._lines.exact or comment:
+        if self._lines.exact or comment or _PLAIN.fullmatch(line.text):
             return None
-        if (url := _as_url(line, self._head)) is not None:
+        if (url := url_of(line, self._head)) is not None:
             self._files += 1
             return url
-        return self._by_reading(number, line)
+        if (path := self._by_reading(line, self._known_readings())) is not None:
+            return path
+        self._failures += 1
+        if self._failures > _PATIENCE and self._failures % _STILL_TRIED:
+            self._untried.append((line, len(self._by)))
+            return None
+        if (path := self._by_reading(line, readings(line.text))) is not None:
+            self._failures = 0
+        return path
 
-    def _by_reading(self, number: int, line: bytes) -> bytes | None:
-        column = self._head and self._head.paths
-        known = [Reading(column, as_it_is, as_it_is)] if column else []
-        known += [reading for reading, _ in self._by.most_common() if reading is not None]
-        for reading in itertools.chain(known, readings(line) if len(self._lost) < _PATIENCE else ()):
-            text = reading.text(line)
+    def _at_its_word(self, text: bytes) -> bytes | None:
+        """The path of a plain line in a folder where one was found, if all others were plain; None for all other."""
+        folder, _, name = text.rpartition(b"/")
+        # A name of dots may lead up to '/', which is no item.
+        if not name.strip(b".") or self._by.keys() != {None} or folder not in self._known or not _PLAIN.fullmatch(text):
+            return None
+        if text.startswith(b"/"):
+            return absolute(text, b"/")
+        return absolute(text, next(iter(self._below))) if len(self._below) == 1 else None
+
+    def _found_after_all(self) -> list[bytes]:
+        """Of the lines that were given up, those that are there in readings which were found later."""
+        found: dict[int, bytes] = {}
+        for line, known in self._untried:
+            if known < len(self._by) and (path := self._by_reading(line, self._known_readings())) is not None:
+                found[line.number] = line.checked(path)
+        self._lost = [line for line in self._lost if line.number not in found]
+        return list(found.values())
+
+    def _known_readings(self) -> list[Reading]:
+        columns = [Reading(column, as_it_is, as_it_is) for column in self._head.paths]
+        return columns + [reading for reading, _ in self._by.most_common() if reading is not None]
+
+    def _by_reading(self, line: Line, ways: Iterable[Reading]) -> bytes | None:
+        for reading in ways:
+            text = reading.text(line.text)
             found = self._find(text) if text else None
             if found is None or found.is_folder:
                 continue
-            if reading.part != column and names_another(line, reading.part(line) or line):
-                raise self._refusal(number, line, "names more than one image; give one path a line")
+            if reading.part not in self._head.paths and names_another(line.text, reading.part(line.text) or line.text):
+                raise line.refusal("names more than one image; give one path a line")
             self._odd = self._odd or (line, found.path)
             return self._take(found, reading)
         return None
@@ -201,40 +201,39 @@ class _Reader:
             self._below[found.below] += 1
         return found.path
 
-    def _name_of_lost(self, number: int, line: bytes) -> bytes:
+    def _name_of_lost(self, line: Line) -> bytes:
         """What to call an item that is not there: read as most lines are that are there. Raises UsageError."""
+        text = line.text
         if not self._lines.exact:
-            text = unquoted(line) or line.strip()
-            if text[:1] in (b"{", b"["):
-                raise self._refusal(number, line, "is JSON; write the paths alone, one a line")
-            if is_of_windows(text):
-                raise self._refusal(number, line, "is a path of Windows; write it as the file is called here")
-            read = (line if reading is None else reading.text(line) for reading, _ in self._by.most_common())
-            line = next((found for found in read if found), line)
-            line = homeward(line) or line
-        if len(line) > MAX_PATH_BYTES:
-            raise self._refusal(
-                number, line, f"has {len(line):,} bytes; at most {MAX_PATH_BYTES} are taken: shorten it"
-            )
-        return absolute(line, max(self._folders, key=lambda folder: self._below[folder]))
-
-    def _refusal(self, number: int, line: bytes, why: str) -> UsageError:
-        return UsageError(f"list {self._name}: line {number}, {_shown(line)}, {why}")
+            plain = unquoted(text) or bare(text)
+            if plain[:1] in (b"{", b"["):
+                raise line.refusal("is JSON; write the paths alone, one a line")
+            if is_of_windows(plain):
+                raise line.refusal("is a path of Windows; write it as the file is called here")
+            read = (text if reading is None else reading.text(text) for reading, _ in self._by.most_common())
+            text = next((found for found in read if found), text)
+            text = homeward(text) or text
+        if len(text) > MAX_PATH_BYTES:
+            raise line.refusal(f"has {len(text):,} bytes; at most {MAX_PATH_BYTES} are taken: shorten it")
+        return absolute(text, max(self._folders, key=lambda folder: self._below[folder]))
 
     def _nothing(self, folders: bool) -> str:
         if folders:
             return "names folders, and no file that is there: give folders on the command line"
         if not self._lost:
-            return f"names no files: its first line, {_shown(self._passed_over[0])}, is no path; put one on each line"
-        number, line = self._lost[0]
-        where = "" if line.startswith(b"/") else f" below {' and '.join(display_path(one) for one in self._folders)}"
-        odd = (
-            "" if self._lines.exact or _PLAIN.fullmatch(line) else ", also without quotes, labels and blanks around it"
-        )
-        count = f"{len(self._lost):,} files, and none of them is" if self._lost[1:] else "one file, and that is not"
+            return f"names no files: its first line, {shown(self._skipped[0])}, is no path; put one on each line"
+        first = self._lost[0]
+        where = " and ".join(display_path(one) for one in self._folders)
+        where = "there" if first.text.startswith(b"/") else f"in {where}"
+        if not (self._lines.exact or _PLAIN.fullmatch(first.text)):
+            where += ", also without quotes, labels and blanks around it"
+        which = f"{shown(first.text)} (line {first.number})"
+        if self._untried:
+            where += f" ({len(self._untried):,} others were looked for only as they stand)"
+        many = f"{len(self._lost):,} files, and none of them is there; the first, {which},"
+        found = many if self._lost[1:] else f"one file, {which}, which"
         return (
-            f"names {count} there; the first, {_shown(line)} in line {number}, "
-            f"was looked for{where}{odd}: correct the list, or run this in the folder where its paths begin "
+            f"names {found} is not {where}: correct the list, or run this in the folder where its paths begin "
             "(if only workers see these files, add --transport path)"
         )
 
@@ -250,17 +249,15 @@ class _Reader:
             line, path = self._odd
             odd = sum(times for reading, times in self._by.items() if reading is not None)
             notes.append(
-                f"list {self._name}: {_shown(line)} is taken for {display_path(path)} ({odd:,} of {count:,} lines are "
-                "no plain paths)"
+                f"list {self._name}: {shown(line.text)} is taken for {display_path(path)} ({odd:,} of {count:,} lines "
+                "were read that way)"
             )
-        if self._passed_over:
+        if self._lost:
+            first = self._lost[0]
+            verb = "are" if self._lost[1:] else "is"
+            trusted = f" ({self._trusted:,} were not looked for)" if self._trusted else ""
             notes.append(
-                f"list {self._name}: {_shown(self._passed_over[0])} names no file and is passed over (lines such as "
-                f"this: {len(self._passed_over):,})"
+                f"list {self._name}: {len(self._lost):,} of its {count:,} files {verb} not there, "
+                f"the first in line {first.number:,}: {shown(first.text)}{trusted}"
             )
-        return notes
-
-
-def _shown(line: bytes) -> str:
-    text = display_path(line)
-    return repr(text if len(text) <= 80 else f"{text[:80]}...")
+        return notes + skipped_note(self._name, self._skipped)

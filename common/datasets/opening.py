@@ -18,7 +18,8 @@ from common.datasets import given, remote
 from common.datasets.base import Source, display_path
 from common.datasets.dataset import Dataset
 from common.datasets.files import Files, absolute
-from common.datasets.lists import Listed, parse_list, read_list
+from common.datasets.listed import Listed
+from common.datasets.lists import parse_list
 from common.datasets.remote import RemoteFolder
 from common.datasets.urls import is_url, scheme_of
 from common.errors import UsageError
@@ -36,8 +37,8 @@ class Choosing:
     exclude: tuple[str, ...] = ()
     #: Only workers see the files that lists name: they are taken at their word.
     unseen: bool = False
-    #: What the lists among the paths named when they were read first, as `Dataset.keep_lists` has it.
-    kept: Path | None = None
+    #: What the lists among the paths named when they were read first, as `Dataset.listed` has it.
+    kept: Listed | None = None
 
 
 def open_dataset(
@@ -56,7 +57,7 @@ def open_dataset(
     for path in paths:
         opening.take(path if is_url(os.fsencode(path)) else expand(path, os.fsdecode(opening.folder)))
     if choice.kept is not None:
-        opening.listed.names = read_list(choice.kept)
+        opening.listed = choice.kept
     named, sources = opening.named + opening.listed.names, opening.sources
     _check_one_kind({scheme_of(path) for path in named} | {scheme_of(source.prefix) for source in sources})
     if named:
@@ -66,7 +67,7 @@ def open_dataset(
     dataset = Dataset(tuple(opening.given), sources, opening.listed, choice.exclude)
     if choice.exclude and next(dataset.items(), None) is None:
         patterns = ", ".join(map(repr, choice.exclude))
-        raise UsageError(f"--exclude {patterns} leaves no image of {display_path(dataset.root)}: give another pattern")
+        raise UsageError(f"--exclude {patterns} leaves nothing of {display_path(dataset.root)}: every image matches")
     return dataset
 
 
@@ -85,6 +86,8 @@ class _Opening:
 
     def take(self, path: str) -> None:
         """Raises UsageError."""
+        if not path:
+            raise UsageError("the dataset's path is empty; give a folder, a glob, an image or a list of paths")
         if path == STDIN:
             # A second `-` finds the stream at its end: the names were all read the first time.
             if STDIN not in self.given:
@@ -96,12 +99,17 @@ class _Opening:
             self._take_path(path)
 
     def _take_url(self, path: str) -> None:
+        if self._choice.kept is not None and remote.is_list(path):
+            self.given.append(path)
+            return
         opened = remote.open_url(path)
         if isinstance(opened, RemoteFolder):
             given.check_not_empty(opened, repr(path))
             self.sources.append(opened)
+            # So it is no list to whoever does not ask the server.
+            path += "/" if remote.is_list(path) else ""
         elif given.is_list(opened):
-            self._add_list(lambda: Listed(remote.list_at(opened, path)))
+            self._add_list(lambda: remote.list_at(opened, path))
         else:
             self.named.append(opened)
         self.given.append(path)
@@ -131,9 +139,7 @@ class _Opening:
 
     def _add_list(self, read: Callable[[], Listed]) -> None:
         if self._choice.kept is None:
-            more = read()
-            self.listed.names += more.names
-            self.listed.notes += more.notes
+            self.listed.add(read())
 
 
 def _check_one_kind(schemes: set[bytes]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from common.datasets.base import IMAGE_SUFFIXES, is_image_name, pack_path, unpack_path
+from common.datasets.urls import is_url
 from common.errors import UsageError
 from common.typedpath import expand
 
@@ -22,7 +23,8 @@ _CODECS = (
     *("cp1252", "latin-1", "cp1250", "cp1251", "koi8-r", "cp1253", "cp1254", "cp850", "cp437", "mac-roman"),
     *("cp932", "euc-jp", "gb18030", "big5", "euc-kr"),
 )
-_SEPARATORS = (b"\t", b",", b";", b"|")
+#: Of tables.
+SEPARATORS = (b"\t", b",", b";", b"|")
 _SUFFIXES = b"|".join(sorted(IMAGE_SUFFIXES, reverse=True))
 #: An image's name, then what is no part of it.
 _IMAGE_FIRST = re.compile(rb"(.*?\.(?:" + _SUFFIXES + rb")[\"']?)(?:\s|[,;|]).*", re.IGNORECASE | re.DOTALL)
@@ -35,8 +37,9 @@ _HEADS = frozenset(
 )
 #: Also those of word processors.
 _QUOTES = tuple(tuple(pair.encode() for pair in pairs) for pairs in ('""', "''", "``", "\u201c\u201d", "\u2018\u2019"))
-#: Blanks around it, also those that do not break (U+00A0).
-_AROUND = re.compile(rb"(?:\s|\xc2\xa0)*(.*?)(?:\s|\xc2\xa0)*", re.DOTALL)
+#: Blanks around it, also those that do not break and the marks without a width that programs write.
+_BLANK = rb"(?:\s|" + b"|".join(one.encode() for one in "\u00a0\ufeff\u200b\u200e\u202a\u202c") + rb")*"
+_AROUND = re.compile(_BLANK + rb"(.*?)" + _BLANK, re.DOTALL)
 _DRIVE = re.compile(rb"([A-Za-z]):[\\/]+(.*)", re.DOTALL)
 #: A line's last numbers, and how many are cut from it at most: labels. A path may have blanks in it.
 _NUMBERS_LAST, _MAX_NUMBERS = re.compile(rb"(?:\s+[-+]?[\d.,]+)+$"), 8
@@ -71,14 +74,15 @@ def readings(line: bytes) -> Iterator[Reading]:
 
 
 def parts(line: bytes) -> Iterator[Step]:
-    yield stripped
+    yield bare
     yield unquoted
     yield before_label
-    for separator in _SEPARATORS:
-        # Another column may be the path of something else that exists.
-        columns = enumerate(columns_of(line, separator)) if separator in line else ()
-        yield from (Column(separator, number) for number, column in columns if is_image_name(column))
-    if numbers := _NUMBERS_LAST.search(line.strip()):
+    for separator in SEPARATORS:
+        columns = columns_of(line, separator) if separator in line else []
+        # Beside an image's name, another column may be the path of something else that exists.
+        images = [number for number, column in enumerate(columns) if is_image_name(column)]
+        yield from (Column(separator, number) for number in images or range(len(columns)))
+    if numbers := _NUMBERS_LAST.search(bare(line)):
         yield from (WithoutLast(number) for number in range(1, min(len(numbers[0].split()), _MAX_NUMBERS) + 1))
     yield after_labels
 
@@ -87,13 +91,15 @@ def as_it_is(text: bytes) -> bytes | None:
     return text
 
 
-def stripped(line: bytes) -> bytes | None:
-    found = _AROUND.fullmatch(line)
-    return found and found[1]
+def bare(line: bytes) -> bytes:
+    """Without blanks around."""
+    line = line.strip()
+    found = None if line.isascii() else _AROUND.fullmatch(line)
+    return found[1] if found else line
 
 
 def unquoted(line: bytes) -> bytes | None:
-    text = stripped(line) or b""
+    text = bare(line)
     for begin, end in _QUOTES:
         if len(text) > len(begin + end) and text.startswith(begin) and text.endswith(end):
             return text[len(begin) : -len(end)]
@@ -102,13 +108,13 @@ def unquoted(line: bytes) -> bytes | None:
 
 def before_label(line: bytes) -> bytes | None:
     """`a.jpg 0`, `a.jpg 12,40,60,90,2 ...`"""
-    found = _IMAGE_FIRST.fullmatch(line.strip())
+    found = _IMAGE_FIRST.fullmatch(bare(line))
     return unquoted(found[1]) or found[1] if found else None
 
 
 def after_labels(line: bytes) -> bytes | None:
     """`0 a.jpg`, `- a.jpg`"""
-    found = _LABELS_FIRST.fullmatch(line.strip())
+    found = _LABELS_FIRST.fullmatch(bare(line))
     return found[1] if found else None
 
 
@@ -131,7 +137,7 @@ class WithoutLast:
     numbers: int
 
     def __call__(self, line: bytes) -> bytes | None:
-        found = line.strip().rsplit(maxsplit=self.numbers)
+        found = bare(line).rsplit(maxsplit=self.numbers)
         enough = len(found) > self.numbers and _NUMBERS_LAST.fullmatch(b" " + b" ".join(found[1:]))
         return found[0] if enough else None
 
@@ -144,22 +150,25 @@ def names_another(line: bytes, part: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first line of a table, which names no file; and which column has the paths, if a name of it says so."""
+    """The first line of a table, which names no file; and which columns have the paths, if their names say so."""
 
-    paths: Column | None
+    paths: tuple[Column, ...] = ()
 
 
 def head_of(line: bytes, following: bytes) -> Head | None:
     """Of a line that is no file itself; None where it is not the head of a table or of a single column."""
-    if (unquoted(line) or line.strip()).lower() in _HEADS:
-        return Head(None)
-    for separator in _SEPARATORS:
+    if (unquoted(line) or bare(line)).lower() in _HEADS:
+        return Head()
+    # A row with a path, whose file need not be there, or with a URL.
+    if b"/" in line or b"." in line:
+        return None
+    for separator in SEPARATORS:
         head, row = columns_of(line, separator), columns_of(following, separator)
-        if len(head) > 1 and not any(map(is_image_name, head)):
+        if len(head) > 1:
             if named := [number for number, word in enumerate(head) if word.lower() in _HEADS]:
-                return Head(Column(separator, named[0]))
-            if len(row) == len(head) and any(map(is_image_name, row)):
-                return Head(None)
+                return Head(tuple(Column(separator, number) for number in named))
+            if len(row) == len(head) and any(is_image_name(one) or is_url(one) for one in row):
+                return Head()
     return None
 
 
@@ -167,11 +176,13 @@ def columns_of(line: bytes, separator: bytes) -> list[bytes]:
     """Without quotes and blanks around."""
     try:
         # Latin-1: any byte there and back.
-        [row] = csv.reader([line.decode("latin-1")], delimiter=separator.decode(), skipinitialspace=True, strict=True)
+        [row] = csv.reader(
+            [bare(line).decode("latin-1")], delimiter=separator.decode(), skipinitialspace=True, strict=True
+        )
     except (csv.Error, ValueError):
         return []
-    columns = (column.strip().encode("latin-1") for column in row)
-    return [unquoted(column) or column for column in columns]
+    columns = (column.encode("latin-1") for column in row)
+    return [unquoted(column) or bare(column) for column in columns]
 
 
 def homeward(text: bytes) -> bytes | None:

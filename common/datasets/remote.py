@@ -9,7 +9,8 @@ from common.datasets import stores
 from common.datasets.base import Tally, display_path, is_image_name, with_slash
 from common.datasets.files import Files
 from common.datasets.folder import Choice, Everything
-from common.datasets.lists import parse_list
+from common.datasets.listed import Listed
+from common.datasets.lists import LIST_SUFFIXES, parse_list
 from common.datasets.pattern import Pattern
 from common.datasets.sieve import RUN_PICTURE, RUN_TABLES, Sieve
 from common.datasets.stores import Kind
@@ -129,9 +130,15 @@ def open_url(given: str) -> RemoteFolder | bytes:
         raise UsageError(f"{given!r} cannot be read: {_why(error)}") from None
 
 
-def list_at(url: bytes, given: str) -> list[bytes]:
+def is_list(given: str) -> bool:
+    """Whether a URL is a list's, if it is no folder's; its server is not asked."""
+    url = canonical(given.encode(errors="surrogateescape"))
+    return url.lower().endswith(LIST_SUFFIXES) and not glob_base(url)[1]
+
+
+def list_at(url: bytes, given: str) -> Listed:
     """The objects that a list names which lies at a URL. Raises UsageError where it cannot be read."""
     try:
-        return parse_list(stores.read(url), [parent(url)], repr(given)).names
+        return parse_list(stores.read(url), [parent(url)], repr(given))
     except ItemError as error:
         raise UsageError(f"{given!r} cannot be read: {_why(error)}") from None

@@ -43,12 +43,15 @@ class Sieve:
 
         `spelled` holds names that the user wrote out: no leftovers, then.
         """
+        # First, so that a pattern for what is passed over anyway has matched something.
+        if self.excludes(folder + name, is_folder):
+            return True
         if name.startswith(b"."):
             self.tally.hidden += 1
         elif name.lower() in LEFTOVERS and name not in spelled:
             self.tally.leftovers += 1
         else:
-            return self.excludes(folder + name, is_folder)
+            return False
         return True
 
     def excludes(self, path: bytes, is_folder: bool = False) -> bool:
@@ -66,4 +69,7 @@ def is_run_dir(folder: bytes) -> bool:
     def has(name: bytes) -> bool:
         return os.path.lexists(os.path.join(folder, name))
 
-    return has(b"run.json") and (has(b"images.parquet") or (has(b"manifest") and has(b"journal.bin")))
+    if has(b"images.parquet"):
+        # Of a copy that is not whole, run.json, the last, may be lacking.
+        return has(b"run.json") or has(b"detections.parquet")
+    return has(b"run.json") and has(b"manifest") and has(b"journal.bin")

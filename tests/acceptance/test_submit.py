@@ -146,8 +146,8 @@ def submit_without_root_rights(cwd: Path) -> tuple[int, dict[str, object]]:
         (["photos", "--conf", "0.005"], ["--conf 0.005", "floor"]),
         (["photos", "--truth", "nope.json"], ["nope.json"]),
         (["photos", "0.png", "--format", "yolo,csv"], ["0/0.jpg and 0/0.png", "--exclude"]),
-        (["photos", "--exclude", "*.j*"], ["--exclude '*.j*' leaves no image"]),
-        (["gone.txt"], ["names 2 files, and none of them is there", "'x/1.jpg' in line 1"]),
+        (["photos", "--exclude", "*.j*"], ["--exclude '*.j*' leaves nothing of"]),
+        (["gone.txt"], ["names 2 files, and none of them is there", "'x/1.jpg' (line 1)"]),
         (["photos", "--output", "gone.txt"], ["gone.txt", "choose another --output"]),
         (["photos", "--output=~nobody-of-this-name/x"], ["no user 'nobody-of-this-name'"]),
         (["photos", "--detector", "hog,cascade"], ["hog,cascade", "one detector"]),
@@ -197,8 +197,8 @@ def test_a_folder_is_submitted_again_beside_its_runs_and_what_is_passed_over_is_
     assert only_run(home).is_dir() and not (tmp_path / "~").exists()
     first = producer("submit", ".", *options, cwd=tmp_path)
     assert first.code == 0, first.err
-    passed_over = "2 other files (1 .cr2, 1 .mov), 1 hidden, 1 left by other systems, 1 run directory, 1 excluded"
-    assert f"passed over  {passed_over}" in first.out
+    passed_over = "2 other files (1 .cr2, 1 .mov), 1 hidden, 1 thumbnail or system file (@eaDir, Thumbs.db, ...)"
+    assert f"passed over  {passed_over}, 1 run directory, 1 excluded" in first.out
     assert "--exclude 'nothing.*' has matched nothing" in first.err
     again = producer("submit", ".", "--json", cwd=tmp_path, MANYEYES_EXCLUDE="thumbs,*.cr2")
     assert (again.code, again.json["items"], again.json["passed_over"]["run_dirs"]) == (0, 6, 2)
@@ -213,7 +213,7 @@ def test_what_a_list_means_does_not_change_until_the_run_is_resumed(photos: Path
     )
     said = producer("submit", "set/list.txt", "--exclude", "1.jpg", "--json", cwd=tmp_path)
     assert (said.code, said.json["errors"]) == (3, {"not_found": 1}), said.err
-    assert "is taken for" in said.err and "relative to" in said.err and "'path,label' names no file" in said.err
+    assert "is taken for" in said.err and "relative to" in said.err and "was skipped: 'path,label'" in said.err
     # As a kill before the listing had ended would leave it.
     run = only_run(tmp_path)
     (run / "manifest/complete.json").unlink()

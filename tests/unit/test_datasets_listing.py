@@ -144,11 +144,10 @@ def test_a_list_on_stdin_is_relative_to_the_working_folder_and_can_be_kept(tmp_p
     touch(tmp_path, "b.jpg")
     dataset = open_dataset(["-"], tmp_path, io.BytesIO(b"b.jpg\nsub/a\xff.jpg\nb.jpg\n"))
     items = list(dataset.items())
-    dataset.keep_lists(tmp_path / "lists.paths")
 
     assert dataset.paths == ("-",)
     assert [item.path for item in items] == [b"b.jpg", b"sub/a\xff.jpg"]
-    again = open_dataset(dataset.paths, Path("/"), choice=Choosing(kept=tmp_path / "lists.paths"))
+    again = open_dataset(dataset.paths, Path("/"), choice=Choosing(kept=dataset.listed))
     assert (again.root, list(again.items()), again.counts) == (dataset.root, items, dataset.counts)
 
 
@@ -219,7 +218,7 @@ def test_refusals_name_the_path_and_the_reason(tmp_path):
     for path, words in {
         "missing": "'missing' does not exist",
         "empty": "'empty' is empty",
-        "docs": "holds no images (1 other files, 1 hidden): taken are apng, avif",
+        "docs": "holds no images (1 other file (1 .md), 1 hidden): taken are apng, avif",
         "nothing.txt": "names no files",
         "wide.txt": "UTF-16",
         "gone": "link to nothing",

@@ -12,6 +12,7 @@ import pytest
 
 from common.datasets import Choosing, Dataset, open_dataset
 from common.datasets.lines import take_apart
+from common.datasets.lists import parse_list
 from common.errors import UsageError
 
 SHARED = Path(__file__).parents[3] / "shared/field-cases/lists"
@@ -97,7 +98,7 @@ def test_a_line_that_is_no_path_is_read_as_it_is_meant(tmp_path: Path, content: 
 
     dataset = opened(tmp_path, content)
     assert items(dataset) == found
-    assert dataset.notes or b"\r" in content[:6], "and that is said"
+    assert dataset.listed.notes or b"\r" in content[:6], "and that is said"
 
 
 @pytest.mark.parametrize(("content", "found"), READ)
@@ -156,7 +157,7 @@ def test_paths_of_darknet_are_relative_to_the_working_folder(tmp_path: Path) -> 
     dataset = opened(lists, b"data/obj/1.jpg\ndata/obj/2.jpg\ndata/obj/gone.jpg\n", tmp_path)
     assert items(dataset) == [b"1.jpg", b"2.jpg", b"gone.jpg"]
     assert dataset.root == os.fsencode(lists / "obj")
-    assert "2 of its 3 paths are relative to" in dataset.notes[0]
+    assert "2 of its 3 paths are relative to" in dataset.listed.notes[0]
     mixed = opened(lists, b"data/obj/1.jpg\n3.jpg\ngone.jpg", tmp_path)
     assert items(mixed) == [b"3.jpg", b"gone.jpg", b"obj/1.jpg"]
     touch(tmp_path, "3.jpg")
@@ -185,8 +186,8 @@ def test_what_is_not_there_is_an_item_named_as_the_others_are(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"x/1.jpg\nx/2.jpg\n", "names 2 files, and none of them is there; the first, 'x/1.jpg' in line 1, was looked"),
-        (b"\n/no/where/1.jpg", "the first, '/no/where/1.jpg' in line 2, was looked for: correct the list"),
+        (b"x/1.jpg\nx/2.jpg\n", "names 2 files, and none of them is there; the first, 'x/1.jpg' (line 1), is not in /"),
+        (b"\n/no/where/1.jpg", "names one file, '/no/where/1.jpg' (line 2), which is not there: correct the list"),
         (b"x/1.jpg 0\n", "also without quotes, labels and blanks around it"),
         (b"x/1.jpg\0x/2.jpg\0", "none of them is there"),
         (b"# one\n#two", "names no files: its first line, '# one', is no path"),
@@ -222,7 +223,9 @@ def test_a_table_is_a_list_by_its_name_and_stdin_is_read_like_a_file(tmp_path: P
     assert items(opened(tmp_path, b"label,file\ncat,a.jpg\n", name="set.CSV")) == [b"a.jpg"]
     assert items(opened(tmp_path, b"a.jpg\t1\n", name="set.tsv")) == [b"a.jpg"]
     assert items(open_dataset(["-"], tmp_path, io.BytesIO(b'"a.jpg" 3\r\n'))) == [b"a.jpg"]
-    with pytest.raises(UsageError, match="list on standard input names one file, and that is not there"):
+    with pytest.raises(
+        UsageError, match=r"list on standard input names one file, 'gone.jpg' \(line 1\), which is not in"
+    ):
         open_dataset(["-"], tmp_path, io.BytesIO(b"gone.jpg\n"))
 
 
@@ -230,15 +233,13 @@ def test_what_lists_mean_is_kept_and_does_not_change_with_the_disk(tmp_path: Pat
     touch(tmp_path, "a.jpg", "x.jpg", "dir/z.jpg")
     dataset = opened(tmp_path, b"a.jpg 0\ngone.jpg 1\n")
     both = open_dataset([str(tmp_path / "list.txt"), "x.jpg", "dir"], tmp_path, choice=Choosing(exclude=("z*",)))
-    for number, one in enumerate((dataset, both)):
-        one.keep_lists(tmp_path / f"{number}.paths")
     before = [items(dataset), items(both)]
     (tmp_path / "list.txt").unlink()
     touch(tmp_path, "a.jpg 0", "gone.jpg 1")
 
-    kept = Choosing(kept=tmp_path / "0.paths")
+    kept = Choosing(kept=dataset.listed)
     assert items(open_dataset(dataset.paths, choice=kept)) == before[0] == [b"a.jpg", b"gone.jpg"]
-    kept = Choosing(exclude=("z*",), kept=tmp_path / "1.paths")
+    kept = Choosing(exclude=("z*",), kept=both.listed)
     assert items(open_dataset(both.paths, choice=kept)) == before[1] == [b"a.jpg", b"gone.jpg", b"x.jpg"]
 
 
@@ -253,6 +254,115 @@ def test_urls_in_tables_quotes_and_with_labels(tmp_path: Path) -> None:
     assert items(found) == [b"a.jpg", b"b.jpg", b"c d.jpg"]
     assert items(opened(tmp_path, b"url,label\nhttps://h/a,b.jpg,1\n")) == [b"a"]
     assert items(opened(tmp_path, b"https://h/a,b.jpg\n")) == [b"a,b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"https://h/a.jpg,cat\nhttps://h/b.jpg;dog\n", [b"a.jpg", b"b.jpg"]),
+        (b'"https://h/a.jpg","cat"\n"https://h/b.jpg","dog"\n', [b"a.jpg", b"b.jpg"]),
+        (b"1,https://h/a.jpg\n0 https://h/b.jpg\n2\thttps://h/c?id=7\n", [b"a.jpg", b"b.jpg", b"c?id=7"]),
+        (b"id,image,url\n1,x.jpg,https://h/a.jpg\n2,y.jpg,https://h/b\n", [b"a.jpg", b"b"]),
+        (b"label,coco_url\ncat,https://h/a\ndog,https://h/b\n", [b"a", b"b"]),
+        (b"sep=;\n\xef\xbb\xbfhttps://h/a.jpg;1\n\xe2\x80\x8bhttps://h/b.jpg\n", [b"a.jpg", b"b.jpg"]),
+    ],
+)
+def test_urls_in_any_column(tmp_path: Path, content: bytes, found: list[bytes]) -> None:
+    dataset = opened(tmp_path, content)
+    assert (dataset.root, items(dataset)) == (b"https://h", found)
+    assert parse_list(content, [b"https://h"], "x").names == [b"https://h/" + name for name in found], "at a URL too"
+
+
+def test_lists_that_lie_at_a_url_have_heads_and_labels(tmp_path: Path) -> None:
+    content = b"sep=,\nid,path\n1,x/a.jpg\n2,b.jpg\n"
+    listed = parse_list(content, [b"https://h/l"], "x")
+    assert (listed.names, listed.skipped) == ([b"https://h/l/x/a.jpg", b"https://h/l/b.jpg"], 2)
+    assert "2 lines are no paths and were skipped, the first: 'sep=,'" in listed.notes[0]
+    assert parse_list(b"a.jpg,cat\nb,c.jpg\n", [b"https://h"], "x").names == [b"https://h/a.jpg", b"https://h/b,c.jpg"]
+    exact = parse_list(b"https://h/a.jpg,cat\0# b.jpg 1\0", [b"https://h"], "x")
+    assert exact.names == [b"https://h/a.jpg,cat", b"https://h/# b.jpg 1"], "a program's names are taken as they are"
+    assert parse_list(b"path,n\n/there/a.jpg,1\n", [b"/"], "x", unseen=True).names == [b"/there/a.jpg"]
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+def test_the_root_of_all_is_no_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unseen: bool) -> None:
+    monkeypatch.setattr("common.datasets.lists._LOOKED_FOR", 1)
+    touch(tmp_path, "a.jpg")
+    for slash in (b"/", b"//", b"/./", b"/..", b"/x/.."):
+        with pytest.raises(UsageError, match=r"line 2, '.*', names the whole disk"):
+            parse_list(b"a.jpg\n" + slash + b"\n", [os.fsencode(tmp_path)], "x", unseen)
+
+
+def test_a_kind_of_line_that_comes_after_many_that_are_not_there_is_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.datasets.lists._PATIENCE", 10)
+    touch(tmp_path, "1st.jpg", *(f"a/{number}.jpg" for number in range(200)))
+    lost = [f"gone{number}.jpg" for number in range(20)]
+    there = [f"a\\{number}.jpg" for number in range(200)]
+
+    assert len(items(opened(tmp_path, "\n".join(["1st.jpg", *lost, *there]).encode()))) == 221
+    odd = [f"gone {number}" for number in range(20)]
+    dataset = opened(tmp_path, "\n".join(["1st.jpg", *odd, *there]).encode())
+    assert len([name for name in items(dataset) if name.startswith(b"a/")]) == 200, "those in between are found too"
+    assert "20 of its 221 files are not there, the first in line 2: 'gone 0'" in dataset.listed.notes[1]
+    assert "(10 others were looked for only as they stand)" in refusal(tmp_path, "\n".join(odd).encode())
+
+
+def test_the_first_row_of_a_table_without_a_head_is_no_head(tmp_path: Path) -> None:
+    touch(tmp_path, "ds/a/s.cr2", "ds/b/t.cr2", "raw", "images/x.jpg")
+
+    assert items(opened(tmp_path, b"ds/a/s.cr2,cat\nds/b/t.cr2,image\n")) == [b"a/s.cr2", b"b/t.cr2"]
+    assert items(opened(tmp_path, b"ds/a/s.cr2,image\nds/b/t.cr2,image\n")) == [b"a/s.cr2", b"b/t.cr2"]
+    gone = opened(tmp_path, b"ds/a/gone.cr2,image\nds/b/t.cr2,image\n")
+    assert items(gone) == [b"a/gone.cr2", b"b/t.cr2"], "also where its file is not there"
+    assert items(opened(tmp_path, b"raw,image\nds/b/t.cr2,image\n")) == [b"ds/b/t.cr2", b"raw"]
+    assert items(opened(tmp_path, b"images\nimages/x.jpg\n")) == [b"x.jpg"], "a folder of its name changes nothing"
+
+
+def test_all_columns_that_a_head_names_are_tried(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.jpg", "b.jpg")
+
+    assert items(opened(tmp_path, b"image,path\na.jpg,x/a.jpg\nb.jpg,x/b.jpg\n")) == [b"b.jpg", b"x/a.jpg"]
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u200e", "\u202a"])
+def test_marks_that_nobody_sees_are_no_part_of_a_name(tmp_path: Path, mark: str) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "\u00e0.jpg", "c \u00e0")
+    content = f"sep=;\na.jpg\n{mark}b.jpg 0\n{mark}# x\n{mark}\u00e0.jpg{mark};1\nc \u00e0;{mark}2\u202c"
+
+    assert items(opened(tmp_path, content.encode())) == [b"a.jpg", b"b.jpg", "c \u00e0".encode(), "\u00e0.jpg".encode()]
+
+
+def test_a_binary_file_is_no_list(tmp_path: Path) -> None:
+    for content in (bytes(range(256)) * 40, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x02\x80\0\0\1\xe0\x08\2\0\0\0\xba\xb3"):
+        assert "is no text" in refusal(tmp_path, content)
+
+
+def test_what_is_not_there_is_told_at_submit(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+
+    dataset = opened(tmp_path, b"# made by hand\na.jpg\ngone.jpg\nb.jpg\nlost.jpg\n#\n")
+    notes = " ".join(dataset.listed.notes)
+    assert "2 of its 4 files are not there, the first in line 3: 'gone.jpg'" in notes
+    assert "2 lines are no paths and were skipped, the first: '# made by hand'" in notes
+    assert len(items(dataset)) == 4 and dataset.counts.list_lines == 2
+
+
+def test_whole_paths_are_taken_at_their_word_and_each_new_folder_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.datasets.lists._LOOKED_FOR", 2)
+    touch(tmp_path, "l/x/1.jpg", "l/x/2.jpg", "y/1.jpg")
+    looked = []
+    lstat = os.lstat
+    monkeypatch.setattr("common.datasets.lists.os.lstat", lambda path: (looked.append(path), lstat(path))[1])
+    whole = "".join(f"{tmp_path}/l/x/{number}.jpg\n" for number in range(1, 9))
+
+    assert len(items(opened(tmp_path / "l", whole.encode()))) == 8
+    assert not [path for path in looked if path.endswith(b"3.jpg")]
+    two = b"x/1.jpg\nx/2.jpg\nx/3.jpg\ny/1.jpg\n"
+    assert items(opened(tmp_path / "l", two, tmp_path)) == [b"l/x/1.jpg", b"l/x/2.jpg", b"l/x/3.jpg", b"y/1.jpg"]
 
 
 def test_a_long_list_is_quick_and_still_read_line_by_line_where_it_is_odd(

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.datasets import Choosing, Dataset, ListingCounts, open_dataset
+from common.datasets import Choosing, Dataset, ListingCounts, open_dataset, passedover
 from common.datasets.pattern import Pattern
 from common.errors import UsageError
-from producer import foldertree, passedover
+from producer import foldertree
 from producer.atomic import atomic_folder
 from producer.exports.mirror import write_beside
 from producer.journal import Journal
@@ -60,7 +60,8 @@ def test_leftovers_that_the_user_names_are_taken(tmp_path: Path) -> None:
     assert items(open_dataset(["@eaDir"], tmp_path)) == [b"b.jpg"]
     assert items(open_dataset(["*/#recycle/*.jpg"], tmp_path)) == [b"x/#recycle/c.jpg"]
     assert items(open_dataset(["list.txt"], tmp_path)) == [b"@eaDir/b.jpg", b"a.jpg"]
-    assert "holds no images (1 leftovers of other systems)" in refusal("only", cwd=touch(tmp_path, "only/@eaDir/e.jpg"))
+    passed_over = "1 thumbnail or system file (@eaDir, Thumbs.db, ...)"
+    assert f"holds no images ({passed_over})" in refusal("only", cwd=touch(tmp_path, "only/@eaDir/e.jpg"))
 
 
 def test_run_directories_are_no_dataset(tmp_path: Path) -> None:
@@ -71,13 +72,16 @@ def test_run_directories_are_no_dataset(tmp_path: Path) -> None:
     Journal(run.journal, 0).close()
     touch(tmp_path, "a.jpg", "data/manifest/b.jpg", "data/run.json", "copy/preview.jpg", "copy/yolo/x.png")
     touch(tmp_path, "copy/run.json", "copy/images.parquet", "copy/detections.parquet")
+    touch(tmp_path, "half/images.parquet", "half/detections.parquet", "half/preview.jpg")
 
     dataset = open_dataset([str(tmp_path)])
     assert items(dataset) == [b"a.jpg", b"data/manifest/b.jpg"]
-    assert dataset.counts.run_dirs == 2
+    assert dataset.counts.run_dirs == 3
     assert "folder 'copy' is the directory of a run, and no dataset" in refusal("copy", cwd=tmp_path)
-    assert "holds no images (1 run directories)" in refusal("runs", cwd=tmp_path)
-    assert "matches no image (1 run directories)" in refusal("runs/*/*.jpg", cwd=tmp_path)
+    assert "holds no images (1 run directory)" in refusal("runs", cwd=tmp_path)
+    assert "matches no image (1 run directory)" in refusal("runs/*/*.jpg", cwd=tmp_path)
+    with pytest.raises(UsageError, match="the dataset's path is empty"):
+        open_dataset([""], tmp_path)
     assert items(open_dataset(["copy/preview.jpg"], tmp_path)) == [b"preview.jpg"], "who names it has it"
 
 
@@ -130,6 +134,21 @@ def test_exclude(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, 
     assert items(without(folder, str(folder / "x"))) == [b"a.jpg", b"b.jpg"], "a whole path does too"
 
 
+def test_exclude_takes_names_with_a_tilde_and_what_is_passed_over_anyway(tmp_path: Path) -> None:
+    names = ["a.jpg", "~$a.jpg", "~x/b.jpg", "@eaDir/c.jpg", ".h/d.jpg", "m\u00fc.jpg"]
+    folder = touch(tmp_path, *names)
+
+    assert items(without(folder, "~*")) == [b"a.jpg", "m\u00fc.jpg".encode()]
+    assert items(without(folder, "~$*")) == [b"a.jpg", "m\u00fc.jpg".encode(), b"~x/b.jpg"]
+    assert items(without(folder, "~*/b.jpg")) == items(without(folder, "./~x/b.jpg"))
+    assert items(without(folder, "~x/")) == [b"a.jpg", "m\u00fc.jpg".encode(), b"~$a.jpg"]
+    with pytest.raises(UsageError, match=r"--exclude: .*there is no user 'nobody-of-this-name'"):
+        without(folder, "~nobody-of-this-name/a.jpg")
+    dataset = without(folder, "@eaDir", ".h", "mu\u0308.jpg", "~*")
+    assert items(dataset) == [b"a.jpg"]
+    assert (dataset.counts.unmatched, dataset.counts.excluded, dataset.counts.hidden) == ((), 5, 0)
+
+
 def test_exclude_holds_for_several_folders_and_named_files(tmp_path: Path) -> None:
     touch(tmp_path, "a/x/1.jpg", "a/2.jpg", "b/x/3.jpg", "b/4.jpg", "5.jpg")
 
@@ -141,9 +160,11 @@ def test_exclude_holds_for_several_folders_and_named_files(tmp_path: Path) -> No
 def test_exclusions_that_leave_nothing_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "a/2.jpg")
 
-    assert "--exclude '*.jpg' leaves no image" in refusal("a", cwd=tmp_path, exclude=("*.jpg",))
+    assert "every image matches" in refusal("a", cwd=tmp_path, exclude=("*.jpg",))
     for nothing in ("", "/", "../a", "./"):
-        assert f"--exclude {nothing!r} names nothing below" in refusal("a", cwd=tmp_path, exclude=(nothing,))
+        assert f"--exclude {nothing!r} matches nothing: a pattern without / matches names" in refusal(
+            "a", cwd=tmp_path, exclude=(nothing,)
+        )
 
 
 @pytest.mark.parametrize(
@@ -154,12 +175,12 @@ def test_exclusions_that_leave_nothing_are_refused(tmp_path: Path) -> None:
         ("clip.MP4", "is a video"),
         ("a.json", "is no list of paths"),
         ("best.onnx", "give it with --detector"),
-        ("{a,b}.jpg", "braces are for the shell"),
-        ("*.{jpg,png}", "braces are for the shell"),
+        ("{a,b}.jpg", "only the shell expands {a,b}: leave the quotes away"),
+        ("*.{jpg,png}", "only the shell expands {a,b}: leave the quotes away"),
         ("*.JPEG", "upper and lower case"),
         ("photos ", "is 'photos' meant?"),
         ("C:\\photos", "is a path of Windows"),
-        ("other", "not taken are .cr2, .mov"),
+        ("other", "holds no images (2 other files (1 .cr2, 1 .mov)): taken are"),
         ("~nobody-of-this-name", "no user 'nobody-of-this-name'"),
     ],
 )
@@ -191,7 +212,7 @@ def test_other_files_are_told_by_their_endings(tmp_path: Path) -> None:
     assert found.not_images == 304
     assert len(found.endings) == 5 and {".cr2": 2}.items() <= found.endings.items()
     listing = {"not_images": 4, "hidden": 1, "run_dirs": 1, "excluded": 3, "endings": {".heic": 2, "": 1}}
-    words = "4 other files (2 .heic, 1 without an ending, 1 others), 1 hidden, 1 run directory, 3 excluded"
+    words = "4 other files (2 .heic, 1 without an extension, 1 others), 1 hidden, 1 run directory, 3 excluded"
     assert passedover.words(listing) == words
     assert passedover.words({"items": 3, "hidden": 0}) == ""
 

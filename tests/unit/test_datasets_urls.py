@@ -5,7 +5,7 @@ from __future__ import annotations
 import fsspec
 import pytest
 
-from common.datasets import ListingCounts, fetch, glance, open_dataset
+from common.datasets import Choosing, ListingCounts, fetch, glance, open_dataset
 from common.datasets.urls import canonical, to_send
 from common.datasets.webstore import links_below
 from common.errors import ItemCode, ItemError, UsageError
@@ -95,3 +95,17 @@ def test_whatever_else_fsspec_lists_and_reads() -> None:
         assert caught.value.code is ItemCode.NOT_A_FILE
     finally:
         files.rm("/pile", recursive=True)
+
+
+def test_a_list_at_a_url_is_kept_and_not_asked_for_again() -> None:
+    files = fsspec.filesystem("memory")
+    files.pipe({"/lists/all.txt": b"a.jpg,cat\n/x/b.jpg,dog\n", "/lists/dir.txt/c.jpg": b"x", "/lists/a.jpg": b"x"})
+    try:
+        dataset = open_dataset(["memory://lists/all.txt", "memory://lists/dir.txt"])
+        assert dataset.paths == ("memory://lists/all.txt", "memory://lists/dir.txt/"), "a folder is no list on resume"
+        found = list(dataset.items())
+        files.rm("/lists/all.txt")
+        assert list(open_dataset(dataset.paths, choice=Choosing(kept=dataset.listed)).items()) == found
+        assert len(found) == 3
+    finally:
+        files.rm("/lists", recursive=True)

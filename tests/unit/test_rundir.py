@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import FencedError
-from producer.rundir import RunDir
+from common.datasets.listed import Listed
+from common.errors import FencedError, ManyeyesError, UsageError
+from producer.rundir import RunDir, create
+from producer.submit import _keep_lists as keep_lists
+from tests.unit.test_osfault import small_files
 
 
 def test_an_owner_that_speaks_is_left_alone(tmp_path: Path) -> None:
@@ -30,3 +33,28 @@ def test_an_owner_that_hangs_is_named(tmp_path: Path) -> None:
     with rundir.lock(), pytest.raises(FencedError, match=words):
         rundir.lock()
     assert rundir.last_token() == 3
+
+
+def test_what_lists_name_is_kept_whole_or_the_run_does_not_go_on(tmp_path: Path) -> None:
+    rundir = create(tmp_path, "20261127-000000-abcdefgh")
+    assert rundir.keep_lists(Listed([])) is None and not rundir.lists.exists()
+    rundir.write({"lists": rundir.keep_lists(Listed([b"/a\n.jpg", b"/b.jpg"], skipped=3))})
+    assert rundir.kept_lists() == Listed([b"/a\n.jpg", b"/b.jpg"], skipped=3)
+    for damaged in (b"", b"/a.jpg\0"):
+        rundir.lists.write_bytes(damaged)
+        with pytest.raises(UsageError, match=r"lists.paths has [01] names, and run.json says 2: it is damaged"):
+            rundir.kept_lists()
+    rundir.lists.unlink()
+    with pytest.raises(UsageError, match="has 0 names"):
+        rundir.kept_lists()
+    rundir.write({})
+    assert rundir.kept_lists() is None
+    rundir.lists.write_bytes(b"/a.jpg\0")
+    assert rundir.kept_lists() == Listed([b"/a.jpg"]), "as earlier versions wrote it"
+
+
+def test_lists_that_do_not_fit_on_the_disk_are_one_line_and_leave_no_run(tmp_path: Path) -> None:
+    rundir = create(tmp_path, "20261127-000000-abcdefgh")
+    with small_files(), pytest.raises(ManyeyesError, match=r"may write .*lists\.paths|lists\.paths cannot be written"):
+        keep_lists(rundir, Listed([b"/%d.jpg" % number for number in range(100_000)]))
+    assert [*tmp_path.iterdir()] == []

@@ -1,4 +1,4 @@
-"""Words what a listing passed over, for the table that ends a run."""
+"""Words what a listing passed over, for refusals and for the table that ends a run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 from common.logs import printable
 
+_SUCH = " (@eaDir, Thumbs.db, ...)"
 #: Of `run.json`'s `listing`: a count, and what one of them and several are called.
 _KINDS = (
     ("not_images", "other file", "other files"),
     ("hidden", "hidden", "hidden"),
-    ("leftovers", "left by other systems", "left by other systems"),
+    ("leftovers", f"thumbnail or system file{_SUCH}", f"thumbnails and system files{_SUCH}"),
     ("run_dirs", "run directory", "run directories"),
     ("excluded", "excluded", "excluded"),
+    ("list_lines", "line without a path", "lines without a path"),
     ("repeated", "repeated", "repeated"),
     ("link_loops", "link loop", "link loops"),
     ("unreadable", "unreadable folder", "unreadable folders"),
@@ -32,7 +34,7 @@ def words(listing: Mapping[str, Any]) -> str:
 
 def _endings(listing: Mapping[str, Any]) -> str:
     endings = listing.get("endings", {})
-    shown = [f"{count:,} {printable(ending) or 'without an ending'}" for ending, count in endings.items()]
+    shown = [f"{count:,} {printable(ending) or 'without an extension'}" for ending, count in endings.items()]
     if shown and (rest := listing["not_images"] - sum(endings.values())):
         shown.append(f"{rest:,} others")
     return f" ({', '.join(shown)})" if shown else ""
