@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -139,7 +140,8 @@ def test_a_machine_that_becomes_slow_hands_back_what_it_has_not_begun(stage: Sta
     shards = Counter((row["shard"], row["worker"]) for row in rows)
     assert all(images == int(shard.partition("+")[2]) for (shard, _), images in shards.items()), "torn apart"
     assert min(shards.values()) < SHARD
-    assert "takes long: " in said.err and "committed 2 of 20, the rest is handed back" in slow.log
+    # How many of a shard's images came before it became slow depends on who was quicker.
+    assert "takes long: " in said.err and re.search(rf"committed \d+ of {SHARD}, the rest is handed back", slow.log)
 
 
 def test_machines_join_and_leave_in_the_middle(stage: Stage) -> None:
