@@ -48,13 +48,23 @@ class Scene:
     def slow_submission(self) -> subprocess.Popen[str]:
         """In its middle, of images that all can be looked at."""
         self.made.pace(2)
+        before = self.newest_run()
         run = self.submission("--limit", 8)
+        wait_until(lambda: self.newest_run() != before, what="the run's id")
         self.await_work()
         return run
 
+    def newest_run(self) -> str:
+        return max((run.name for run in (self.folder / "runs").glob("*")), default="")
+
     def await_work(self) -> None:
+        """On the newest run: a process's last word may still be of the one before."""
+        newest = self.newest_run()
         with self.server.client(Role.MONITOR) as client:
-            wait_until(lambda: any(beat.shard for beat in presence.live_processes(client)), what="a shard at work")
+            wait_until(
+                lambda: any(beat.shard and beat.run == newest for beat in presence.live_processes(client)),
+                what="a shard at work",
+            )
 
 
 @contextmanager
