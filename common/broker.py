@@ -14,8 +14,9 @@ from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from common import tlsfault
+from common import channel, tlsfault
 from common.errors import BrokerError, UsageError
+from common.replies import Patient
 from common.secrecy import redact
 from common.tls import is_unverified
 from common.tls import options as tls_options
@@ -130,11 +131,11 @@ class _Naming:
             ) from None
 
 
-class _Pipeline(_Naming, redis.client.Pipeline):
+class _Pipeline(_Naming, Patient, redis.client.Pipeline):
     pass
 
 
-class _Client(_Naming, redis.Redis):
+class _Client(_Naming, Patient, redis.Redis):
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> redis.client.Pipeline:
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
@@ -151,6 +152,7 @@ def celery_app(url: str | None) -> Celery:
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     _unpack_nothing()
+    channel.register()
     app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
     app.conf.update(
         # Without it kombu would take any certificate.

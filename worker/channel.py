@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from celery.worker.consumer import Gossip, Mingle
-from kombu.transport import redis as transport
 
+from common import channel as transport
 from common.broker import PREFIX
 from common.refused import Reason, Refused
 from worker import gate

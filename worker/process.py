@@ -131,8 +131,6 @@ class PoolProcess:
                 return _not_needed(claim.status)
             begun, cpu = time.perf_counter(), time.process_time()
             spec = self._spec_of(ledger, message.spec_digest)
-        except redis.OutOfMemoryError:
-            raise
         except redis.ResponseError as error:
             raise ProtocolError(f"shard {message.shard} of {message.run} cannot be read: {error}") from None
         shard = shard_of(message, spec.root, claim)
