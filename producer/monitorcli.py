@@ -42,6 +42,7 @@ def monitor(
 
     It reads Redis at each scrape, and writes nothing: the broker's user `manyeyes-monitor` is enough.
     """
+    from common.broker import refuse_wrong
     from producer.hub import addresses
     from producer.monitor.server import Monitor, Server
 
@@ -49,6 +50,7 @@ def monitor(
         raise UsageError(
             "no broker: set MANYEYES_BROKER_URL, or pass --broker; for a hub of this machine: $(producer url)"
         )
+    refuse_wrong(broker)
     wish = addresses.Listen.parse(listen)
     host, port = wish.host or LOOPBACK, DEFAULT_MONITOR_PORT if wish.port is None else wish.port
     server = Server(host, addresses.claim_port(host, port, "--listen HOST:PORT"), Monitor(broker))

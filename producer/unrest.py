@@ -7,6 +7,7 @@ import time
 
 import redis
 
+from common.brokerwords import reason
 from common.errors import BrokerError
 from common.limits import HEARTBEAT_LIFE_S
 
@@ -42,9 +43,9 @@ class Unrest:
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-            log.warning("the broker does not do its work (%s); waiting up to %d s", error, BROKER_PATIENCE_S)
+            log.warning("the broker does not do its work (%s); waiting up to %d s", reason(error), BROKER_PATIENCE_S)
         if now - self._away_since >= BROKER_PATIENCE_S:
-            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {error}") from None
+            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {reason(error)}") from None
         time.sleep(_AGAIN_S)
 
     def over(self) -> None:

@@ -27,9 +27,9 @@ from celery.worker.control import inspect_command
 from kombu import Queue
 
 from common import logs, presence
-from common.broker import celery_app, connect
+from common.broker import celery_app, connect, refuse_wrong
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
+from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError, line_of
 from common.limits import BROKER_START_S
 from common.messages import DETECT_TASK, ShardMessage, task_queue
 from common.settings import Settings
@@ -44,6 +44,11 @@ app: Celery = celery_app(settings.broker_url)
 if dashboard.asked_for():
     if settings.broker_url is None:
         print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    try:
+        refuse_wrong(settings.broker_url)
+    except UsageError as error:
+        logs.last_words(str(error), None)
         sys.exit(ExitCode.USAGE)
     dashboard.prepare(settings.broker_url, settings.cache)
 
@@ -219,7 +224,7 @@ def _load(**_: Any) -> None:
         _process = process.PoolProcess(_client(), detectors, _node, slot, _roots)
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
-        log.error("error: %s", error)
+        log.error("error: %s", line_of(error) or error)
         _recorder.fail()
         os.kill(os.getppid(), signal.SIGTERM)
         raise

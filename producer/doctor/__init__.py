@@ -65,4 +65,4 @@ def _as_far_as_allowed(part: str, findings: Iterator[Finding]) -> Iterator[Findi
     except redis.exceptions.NoPermissionError:
         yield note(part, "this login may not look further", "log in as a producer: of a hub, `producer url`")
     except redis.RedisError as error:
-        yield warning(part, f"not looked at further: {error}", "look again when it does its work")
+        yield warning(part, f"not looked at further: {line_of(error)}", "look again when it does its work")
