@@ -14,7 +14,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from common import __version__, logs, osfault, streams, typedpath
-from common.errors import ExitCode, UsageError, line_of
+from common.errors import ExitCode, UsageError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from common.secrecy import redact
 from producer import doctorcli, hubcli, monitorcli, show
@@ -387,7 +387,9 @@ def main() -> None:
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except Exception as error:
-        line = line_of(error)
+        from producer.hub import here
+
+        line = here.line_of(error)
         if debug or line is None:
             print(redact(traceback.format_exc()), end="", file=sys.stderr)
             line = line or "this is a defect of manyeyes; please report it with the lines above"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -225,7 +224,7 @@ def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bo
     host = addresses.local_host(settings.host)
     ports = [settings.port, settings.cargo_port]
     ports += [settings.flower_port] * settings.flower + [settings.monitor_port] * settings.monitor
-    if not all(_listens(host, port) for port in ports):
+    if not all(addresses.listens(host, port) for port in ports):
         return False
     worker = status.part(WORKER)
     if worker is None:
@@ -234,14 +233,6 @@ def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bo
         beat for beat in presence.live_workers(broker) if (beat.host, beat.pid) == (os.uname().nodename, worker.pid)
     ]
     return any(beat.alive >= beat.processes for beat in here)
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), 1.0).close()
-    except OSError:
-        return False
-    return True
 
 
 def _words(log: Log) -> str:
