@@ -48,7 +48,7 @@ if dashboard.asked_for():
     try:
         refuse_wrong(settings.broker_url)
     except UsageError as error:
-        logs.last_words(str(error), None)
+        logs.last_words(str(error), logs.wanted())
         sys.exit(ExitCode.USAGE)
     dashboard.prepare(settings.broker_url, settings.cache)
 
@@ -171,7 +171,7 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
         _await_broker(settings.broker_url)
         _checked[:] = check.finish(child)
     except ManyeyesError as error:
-        logs.last_words(str(error), form)
+        logs.last_words(str(error), form if form is logs.Form.JSON else logs.wanted())
         sys.exit(error.exit_code)
     app.conf.broker_transport_options["ack_emulation"] = True
     app.conf.task_queues = [Queue(name, routing_key=name) for name in (task_queue(info.queue) for info in _checked)]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 import redis
 
-from common import osfault, presence
+from common import logs, osfault, presence
 from common.broker import client
 from common.cargo import PORT_KEY
 from common.errors import ManyeyesError, UsageError
@@ -71,11 +71,11 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
             settings = replace(settings, ca=ca)
         folder.write(asdict(settings))
         say(f"starting in {folder.path}")
-        logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", *_PARTS)}
+        said = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", *_PARTS)}
         folder.forget_status()
         keeper = _start_keeper(folder, settings)
         try:
-            status = _await_ready(folder, settings, keeper, logs)
+            status = _await_ready(folder, settings, keeper, said)
         except BaseException:
             keeper.terminate()
             keeper.wait()
@@ -155,7 +155,11 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
         parts.append(_front(settings, Certificates(folder.tls)))
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
-        of_worker = {"MANYEYES_BROKER_URL": settings.local_url(Role.WORKER), "MANYEYES_ROOTS": settings.roots}
+        of_worker = {
+            "MANYEYES_BROKER_URL": settings.local_url(Role.WORKER),
+            "MANYEYES_ROOTS": settings.roots,
+            **logs.for_file(),
+        }
         parts.append(PartPlan(WORKER, command, of_worker, patience_s=30.0))
     if settings.flower:
         of_flower = {
@@ -176,7 +180,7 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     if settings.monitor:
         listen = f"{addresses.in_url(settings.host)}:{settings.monitor_port}"
         command = (python, "-m", "producer.cli", "monitor", "--listen", listen)
-        of_monitor = {"MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR)}
+        of_monitor = {"MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR), **logs.for_file()}
         parts.append(PartPlan(MONITOR, command, of_monitor, patience_s=5.0))
     return Plan(
         folder=str(folder.path),
@@ -197,18 +201,18 @@ def _front(settings: HubSettings, certificates: Certificates) -> PartPlan:
 
 
 def _await_ready(
-    folder: HubFolder, settings: HubSettings, keeper: subprocess.Popen[bytes], logs: dict[str, Log]
+    folder: HubFolder, settings: HubSettings, keeper: subprocess.Popen[bytes], said: dict[str, Log]
 ) -> Status:
     deadline = time.monotonic() + _START_S
     broker = client(settings.local_url(Role.PRODUCER))
     while True:
         if keeper.poll() is not None:
-            raise ManyeyesError(f"the hub's keeper has ended: {_words(logs['keeper'])}")
+            raise ManyeyesError(f"the hub's keeper has ended: {_words(said['keeper'])}")
         status = folder.status()
         for part in status.parts if status else ():
             if part.ended:
                 kind = UsageError if part.how == "exit code 2" else ManyeyesError
-                raise kind(f"{part.name}: {_words(logs[part.name])} ({part.how})")
+                raise kind(f"{part.name}: {_words(said[part.name])} ({part.how})")
         if status and _all_there(status, settings, broker):
             broker.set(PORT_KEY, settings.cargo_port)
             broker.close()

@@ -92,8 +92,7 @@ def test_a_run_of_another_machine_is_named_with_the_command_that_works_there(
     for verb in ("resume", "cancel", "pause", "unpause", "verify", "results"):
         command = f"producer {verb} {shlex.quote(f'/data/my runs/{RUN}')}"
         assert (
-            refused(there, redis_url, verb)
-            == f"run {RUN} is of alpha, in /data/my runs/{RUN}: run it there: {command}"
+            refused(there, redis_url, verb) == f"run {RUN} is of alpha, in /data/my runs/{RUN}: run it there: {command}"
         )
     told(client, f"/data/runs/{RUN}", socket.gethostname())
     assert refused(there, redis_url) == (
