@@ -71,7 +71,7 @@ def _ailment(url: str, error: redis.RedisError) -> str:
     if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
         which = "of a hub `producer url [producer|worker|monitor]` prints the whole URL"
         return f"wants another user or password, or one at all; {which}"
-    text = redact(reason(error)).rstrip(".")
+    text = redact(reason(error))
     if text.startswith("MISCONF"):
         return f"cannot keep what it is told: make room on its machine's disk, where its file lies ({text})"
     return tlsfault.explain(url, error) or f"does not answer: {text}; is it running, and the URL right?"

@@ -18,8 +18,8 @@ def cause(error: BaseException) -> BaseException:
 
 
 def reason(error: BaseException) -> str:
-    """On one line; the error's name where it says nothing."""
-    return plain(" ".join(str(cause(error)).split())) or type(error).__name__
+    """On one line, without a full stop; the name of the error where it says nothing."""
+    return plain(" ".join(str(cause(error)).split())).rstrip(". ") or type(error).__name__
 
 
 def plain(text: str) -> str:
