@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import redis
@@ -14,8 +15,9 @@ from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from common import channel, tlsfault
+from common import channel, tlsfault, wrongserver
 from common.brokerfile import login_of, url_of, without_login
+from common.brokerwords import Unannotated, reason
 from common.errors import BrokerError, UsageError
 from common.replies import PatientPipeline, patient
 from common.secrecy import redact
@@ -41,24 +43,37 @@ def check_url(broker: str) -> None:
 def connect(broker: str) -> redis.Redis:
     """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`, or for a file that holds one.
 
-    Raises UsageError for another scheme, BrokerError when the server does not answer.
+    Raises UsageError for another scheme, and for a server that can never be a broker, BrokerError when it does not
+    answer.
     """
     found, url = client(broker), url_of(broker)
     try:
         # What speaks no TLS may hear a handshake out for ever: it is not asked four times.
-        (_like(found, socket_timeout=CONNECT_TIMEOUT_S, retry=_once()) if _is_tls(url) else found).ping()
+        asked = _like(found, socket_timeout=CONNECT_TIMEOUT_S, retry=_once()) if _is_tls(url) else found
+        asked.ping()
+        wrong = wrongserver.of_facts(cast(Any, asked).execute_command("HELLO"))
     except redis.RedisError as error:
-        raise BrokerError(f"broker {redact(url)} {_ailment(url, error)}") from None
+        if (wrong := wrongserver.explain(url, error)) is None:
+            raise BrokerError(f"broker {redact(url)} {_ailment(url, error)}", url) from None
+    if wrong:
+        # Nothing to wait for: it is another kind of server.
+        raise UsageError(f"broker {redact(url)} {wrong}")
     if _is_tls(url) and is_unverified(url):
         log.warning("broker %s is not verified (ssl_cert_reqs=none): whoever is on the way can pose as it", redact(url))
     return found
+
+
+def refuse_wrong(url: str) -> None:
+    """Raises UsageError for what can never be a broker. One that is away may come."""
+    with contextlib.suppress(BrokerError):
+        connect(url).close()
 
 
 def _ailment(url: str, error: redis.RedisError) -> str:
     if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
         which = "of a hub `producer url [producer|worker|monitor]` prints the whole URL"
         return f"wants another user or password, or one at all; {which}"
-    text = redact(str(error)).rstrip(".")
+    text = redact(reason(error))
     if text.startswith("MISCONF"):
         return f"cannot keep what it is told: make room on its machine's disk, where its file lies ({text})"
     if "resolution" in text or "not known" in text:
@@ -138,7 +153,7 @@ class _Naming:
             ) from None
 
 
-class _Pipeline(_Naming, PatientPipeline, redis.client.Pipeline):
+class _Pipeline(_Naming, PatientPipeline, Unannotated, redis.client.Pipeline):
     pass
 
 

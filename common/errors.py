@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from common import osfault
+from common import brokerwords, osfault, wrongserver
 from common.secrecy import redact
 
 
@@ -64,7 +64,11 @@ class ProtocolError(ManyeyesError):
 
 
 class BrokerError(ManyeyesError):
-    """The broker cannot be reached, or refuses what a run needs."""
+    """The broker cannot be reached, or refuses what a run needs. `url`: where it was looked for."""
+
+    def __init__(self, text: str, url: str | None = None) -> None:
+        super().__init__(text)
+        self.url = url
 
 
 class FencedError(ManyeyesError):
@@ -86,6 +90,7 @@ def line_of(error: Exception) -> str | None:
     of_broker = type(error).__module__.partition(".")[0] in ("redis", "kombu")
     if not of_broker and not isinstance(error, (ManyeyesError, OSError, MemoryError)):
         return None
-    said = osfault.explain(error) if isinstance(error, OSError) and not of_broker else str(error)
-    line = redact(" ".join(said.split())) or type(error).__name__
-    return f"the broker fails: {line}" if of_broker else line
+    if of_broker:
+        return redact(f"the broker {wrongserver.sentence(error) or f'fails: {brokerwords.reason(error)}'}")
+    said = osfault.explain(error) if isinstance(error, OSError) else str(error)
+    return redact(" ".join(said.split())) or type(error).__name__

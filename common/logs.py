@@ -117,17 +117,22 @@ def setup(form: Form | None, level: int, handler: logging.Handler | None = None)
 
 
 def last_words(line: str, form: Form | None) -> None:
-    """The one line by which a command fails, on the standard error."""
+    """The one line by which a command fails, on the standard error; without a form, for someone who has typed it."""
     record = logging.makeLogRecord(
         {"name": "manyeyes", "levelno": logging.ERROR, "levelname": "ERROR", "msg": f"error: {line}"}
     )
-    print(Lines(form if form is Form.JSON else None).format(record), file=sys.__stderr__, flush=True)
+    print(Lines(form).format(record), file=sys.__stderr__, flush=True)
 
 
 def wanted() -> Form | None:
     """What the environment asks for; a word that is not known is refused where it is an option."""
     text = os.environ.get(VARIABLE, "")
     return Form(text) if text in set(Form) else None
+
+
+def for_file() -> dict[str, str]:
+    """The environment of a process whose lines go to a file: they have times, also where nobody has said so."""
+    return {VARIABLE: wanted() or Form.TEXT}
 
 
 def printable(text: str) -> str:
@@ -146,7 +151,12 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _redacted(text: str) -> str:
-    """The last defence: whoever writes a URL with a password ought to redact it."""
+    """The last defence: whoever writes a URL with a password, or what Redis was sent, ought to redact it."""
+    if "caused error: " in text:
+        # kombu's pipelines; ours do not say it.
+        from common.brokerwords import plain
+
+        text = plain(text)
     if "://" not in text:
         return text
     # Not needed for most lines, and slow to load.

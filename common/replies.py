@@ -12,7 +12,8 @@ import re
 from typing import Any
 
 import redis
-from kombu.exceptions import KombuError
+
+from common.brokerwords import cause, reason
 
 #: The first words of replies by which a server says that it will do it later, and what they say to people.
 NOT_NOW = {
@@ -86,24 +87,22 @@ def patient(connection_class: type[Any]) -> type[Any]:
 
 def passes(error: BaseException) -> bool:
     """Whether it can work later without anybody's changing what is asked: all else is wrong for ever."""
-    # kombu's errors have Redis's for a cause.
-    found = error.__cause__ if isinstance(error, KombuError) and error.__cause__ else error
     # A server that was started again knows no scripts: they are sent with the next try.
-    return isinstance(found, (redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoScriptError, OSError))
+    kinds = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoScriptError, OSError)
+    return isinstance(cause(error), kinds)
 
 
 def wants_login(error: BaseException) -> bool:
     """Whether the server, or who stands before it, does not know us: a password or a certificate was changed."""
-    found = error.__cause__ if isinstance(error, KombuError) and error.__cause__ else error
+    found = cause(error)
     return isinstance(found, redis.AuthenticationError) or any(sign in str(found) for sign in _TLS)
 
 
 def why_not(error: BaseException) -> str:
     """For people, of an error that is waited out."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if not wants_login(error):
-        return text
+        return reason(error)
     return (
-        f"it wants another password or certificate ({text}); a file that holds the URL is read anew at each try: "
-        "write the new one there; where the URL itself was given, start this again with the new one"
+        f"it wants another password or certificate ({reason(error)}); a file that holds the URL is read anew at each "
+        "try: write the new one there; where the URL itself was given, start this again with the new one"
     )

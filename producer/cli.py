@@ -14,7 +14,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from common import __version__, logs, osfault, streams, typedpath
-from common.errors import ExitCode, UsageError, line_of
+from common.errors import ExitCode, UsageError
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY, SHIP_WINDOW_BYTES
 from common.secrecy import redact
 from producer import doctorcli, hubcli, monitorcli, show
@@ -42,6 +42,7 @@ from producer.flags import (
     Weights,
     excluded,
 )
+from producer.rundir import RunDir
 from producer.runs import RunLine, run_lines, runs_table
 from producer.share import priority_of
 
@@ -217,6 +218,16 @@ def _typed(ctx: typer.Context, option: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def _find(output: Path, name: str, broker: str | None, verb: str) -> RunDir:
+    """A run of that folder, or one that the broker knows of and this user has elsewhere."""
+    try:
+        return rundirs.find(output, name)
+    except rundirs.NoSuchRun as missing:
+        from producer.locate import beyond  # only now: redis-py is slow to load
+
+        return beyond(missing, name, broker, verb)
+
+
 @cli.command(epilog="Examples:  producer resume latest\n\nproducer resume latest --retry-failed")
 def resume(  # noqa: PLR0913, PLR0917 - each is one option
     run: Run = "latest",
@@ -245,24 +256,24 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
         ship_window,
         wait,
     )
-    rundir = rundirs.find(output, run)
+    rundir = _find(output, run, broker, "resume")
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))
 
 
 @cli.command(epilog="Example:  producer pause latest")
-def pause(run: Run = "latest", output: Output = RUNS) -> None:
+def pause(run: Run = "latest", output: Output = RUNS, broker: Known = None) -> None:
     """Let a run rest: its workers are free for others within a second, and nothing of it is lost."""
     from producer.pause import pause as rest
 
-    print(rest(rundirs.find(output, run), paused=True))
+    print(rest(_find(output, run, broker, "pause"), paused=True))
 
 
 @cli.command(epilog="Example:  producer unpause latest")
-def unpause(run: Run = "latest", output: Output = RUNS) -> None:
+def unpause(run: Run = "latest", output: Output = RUNS, broker: Known = None) -> None:
     """Let a paused run go on."""
     from producer.pause import pause as rest
 
-    print(rest(rundirs.find(output, run), paused=False))
+    print(rest(_find(output, run, broker, "unpause"), paused=False))
 
 
 @cli.command(epilog="Example:  producer runs --output results/")
@@ -309,7 +320,7 @@ def cancel(run: Run = "latest", output: Output = RUNS, broker: Broker = None) ->
     """Stop a run for good; what is done is kept and written out."""
     from producer.cancel import cancel as stop
 
-    print(stop(rundirs.find(output, run), broker))
+    print(stop(_find(output, run, broker, "cancel"), broker))
 
 
 @cli.command(epilog=show.RESULTS_EXAMPLES)
@@ -335,11 +346,11 @@ def results(  # noqa: PLR0913, PLR0917 - each is one option
     ] = None,
     truth: Truth = None,
     output: Output = RUNS,
+    broker: Known = None,
 ) -> None:
     """Write a finished run's detections again: another threshold, other classes, another format. No worker needed."""
-    for path in show.export_again(
-        rundirs.find(output, run), show.Again(conf, classes, max_det, format, to, truth), console
-    ):
+    again = show.Again(conf, classes, max_det, format, to, truth)
+    for path in show.export_again(_find(output, run, broker, "results"), again, console):
         print(path)
 
 
@@ -350,10 +361,11 @@ def verify(
         bool, typer.Option("--deep", envvar="MANYEYES_DEEP", help="Read every image's file again and compare it.")
     ] = False,
     output: Output = RUNS,
+    broker: Known = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that every item of a run is in its tables exactly once; name what differs. Changes nothing."""
-    raise typer.Exit(show.show_receipt(rundirs.find(output, run), deep, console, as_json))
+    raise typer.Exit(show.show_receipt(_find(output, run, broker, "verify"), deep, console, as_json))
 
 
 @cli.command(epilog="Example:  producer detectors --broker redis://head:6379/0")
@@ -387,7 +399,9 @@ def main() -> None:
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except Exception as error:
-        line = line_of(error)
+        from producer.hub import here
+
+        line = here.line_of(error)
         if debug or line is None:
             print(redact(traceback.format_exc()), end="", file=sys.stderr)
             line = line or "this is a defect of manyeyes; please report it with the lines above"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from common import logs
 from common.errors import ManyeyesError, UsageError
 from producer.lastwords import Log
 
@@ -27,7 +28,7 @@ def start(arguments: list[str], as_json: bool) -> int:
             stderr=log,
             start_new_session=True,
             pass_fds=(write,),
-            env={**os.environ, "MANYEYES_DETACH": "0", "MANYEYES_REPORT_FD": str(write)},
+            env={**os.environ, **logs.for_file(), "MANYEYES_DETACH": "0", "MANYEYES_REPORT_FD": str(write)},
         )
         os.close(write)
         with os.fdopen(read) as answer:

@@ -1,4 +1,4 @@
-"""A log file in, the last error that its process wrote out."""
+"""An error in, its line in a log file out; and the last one of a file back again. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from pathlib import Path
 _LAST_WORDS = 1 << 16
 #: A one-line error of ours, as it is printed, or as a line of a log.
 _ERROR_LINE = re.compile(r"(?:\[[^]]*\] )?error: (.+)")
+
+
+def error_line(error: Exception) -> str:
+    """How a process that logs nothing else says why it ends."""
+    return f"[{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}] error: {error}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import psutil
 
-from common import osfault
+from common import logs, osfault
 from common.errors import BrokerError, ExitCode, ManyeyesError, UsageError
 from producer import valkey
 from producer.children import KILL_S, ending, isolated
@@ -62,7 +62,12 @@ class LocalCluster:
             password=address.password,
             worker_command=tuple(worker_command),
             # Temporary files of a worker that has to be killed go with the folder.
-            environment={**environment, "MANYEYES_BROKER_URL": address.url, "TMPDIR": str(address.folder)},
+            environment={
+                **logs.for_file(),
+                **environment,
+                "MANYEYES_BROKER_URL": address.url,
+                "TMPDIR": str(address.folder),
+            },
             log_folder=str(log_folder.absolute()),
         )
         log_folder.mkdir(parents=True, exist_ok=True)

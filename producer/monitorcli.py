@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from common import logs
 from common.errors import UsageError
 from producer.hub.addresses import DEFAULT_MONITOR_PORT, LOOPBACK
 
 commands = typer.Typer()
-console = Console(stderr=True)
+log = logging.getLogger("producer")
 
 EXAMPLES = "\n\n".join(
     (
@@ -42,6 +43,7 @@ def monitor(
 
     It reads Redis at each scrape, and writes nothing: the broker's user `manyeyes-monitor` is enough.
     """
+    from common.broker import refuse_wrong
     from producer.hub import addresses
     from producer.monitor.server import Monitor, Server
 
@@ -49,10 +51,13 @@ def monitor(
         raise UsageError(
             "no broker: set MANYEYES_BROKER_URL, or pass --broker; for a hub of this machine: $(producer url)"
         )
+    logs.setup(logs.wanted(), logging.WARNING)
+    log.setLevel(logging.INFO)
+    refuse_wrong(broker)
     wish = addresses.Listen.parse(listen)
     host, port = wish.host or LOOPBACK, DEFAULT_MONITOR_PORT if wish.port is None else wish.port
     server = Server(host, addresses.claim_port(host, port, "--listen HOST:PORT"), Monitor(broker))
-    console.print(f"metrics at {server.url}", markup=False, highlight=False, soft_wrap=True)
+    log.info("metrics at %s", server.url)
     if not addresses.is_loopback(host):
-        console.print("note: they have no password; only on a network that you trust", markup=False, soft_wrap=True)
+        log.info("note: they have no password; only on a network that you trust")
     server.serve()

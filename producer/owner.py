@@ -337,7 +337,7 @@ class Owner:
             failed=self.tally.failed,
             detections=self.tally.detections,
             images_per_s=round(pace, 2),
-            eta_s=None if items is None or pace <= 0 else round((items - done) / pace, 1),
+            eta_s=None if items is None or pace <= 0 or state is RunState.PAUSED else round((items - done) / pace, 1),
             workers=len({beat.worker for beat in self.crew.processes}),
             processes=len(self.crew.processes),
             stored=journal.done.count,

@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from common.ledger import RunState
 from common.logs import printable
 from producer.progress import Progress
 
@@ -29,14 +30,20 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def eta(seconds: float | None) -> str:
+    """When the end is to come; unknown: none."""
+    return "ETA -" if seconds is None else f"ETA {duration(seconds)}"
+
+
 def describe(progress: Progress) -> str:
     """One line for people."""
     total = "?" if progress.items is None else f"{progress.items:,}"
-    parts = ["paused"] if progress.state == "paused" else []
-    parts += [
+    paused = progress.state == RunState.PAUSED
+    parts = [
+        *(["paused"] if paused else []),
         f"{progress.done:,}/{total} images",
         f"{progress.images_per_s:.1f} images/s",
-        f"ETA {duration(progress.eta_s)}" if progress.eta_s is not None else "ETA -",
+        *([] if paused else [eta(progress.eta_s)]),
         f"{progress.failed:,} failed",
         _crew(progress),
     ]

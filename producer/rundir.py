@@ -30,6 +30,10 @@ RUN_SCHEMA = 1
 RUN_FILE = "run.json"
 
 
+class NoSuchRun(UsageError):
+    """The folder has no run of that name."""
+
+
 def new_run_id() -> str:
     """UTC second and 8 random base32 characters: sorts by time, and two producers never meet."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
@@ -218,16 +222,17 @@ def all_runs(output: Path) -> list[RunDir]:
 
 
 def find(output: Path, name: str) -> RunDir:
-    """A run by id, unique prefix, `latest`, or the path of its directory. Raises UsageError."""
+    """A run by id, unique prefix, `latest`, or the path of its directory. Raises UsageError, NoSuchRun."""
     if (Path(name) / "run.json").is_file():
         return RunDir(Path(name).resolve())
     runs = all_runs(output)
     if not runs:
-        raise UsageError(f"no runs in {output}; `producer submit DATASET` makes one, --output names another folder")
+        raise NoSuchRun(f"no runs in {output}; `producer submit DATASET` makes one, --output names another folder")
     if name == "latest":
         return runs[-1]
     found = [run for run in runs if run.run.startswith(name)]
-    if len(found) != 1:
-        what = f"{len(found)} runs in {output} begin" if found else f"no run in {output} begins"
-        raise UsageError(f"{what} with {name!r}; `producer runs` lists them")
+    if not found:
+        raise NoSuchRun(f"no run in {output} begins with {name!r}; `producer runs` lists them")
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} runs in {output} begin with {name!r}; `producer runs` lists them")
     return found[0]

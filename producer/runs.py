@@ -57,7 +57,7 @@ class RunLine:
             failed=counts["failed"] if counts else progress.get("failed", 0),
             detections=counts["detections"] if counts else None,
             images_per_s=data.get("images_per_s", progress.get("images_per_s")),
-            eta_s=progress.get("eta_s") if live else None,
+            eta_s=progress.get("eta_s") if live and state is not RunState.PAUSED else None,
             processes=progress.get("processes", 0) if live else 0,
             digest=data.get("digest"),
         )
@@ -79,7 +79,7 @@ class RunLine:
             failed=progress.failed,
             detections=None,
             images_per_s=progress.images_per_s,
-            eta_s=progress.eta_s if live else None,
+            eta_s=progress.eta_s if live and state != RunState.PAUSED else None,
             processes=progress.processes if live else 0,
             digest=None,
             host=figures.host,

@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from common.ledger import RunState
 from common.logs import printable
 from producer.look import Look, WorkerSeen
-from producer.reporters import NO_BOX, counted, duration
+from producer.reporters import NO_BOX, counted, duration, eta
 
 #: Lines of the view besides those of workers: five above, an empty one, the table's head, and the cursor's.
 _FRAME = 9
@@ -83,7 +84,7 @@ def _progress(look: Look) -> list[RenderableType]:
     words = [
         f"{line.done:,}/{total} images",
         f"{progress.images_per_s:.1f} images/s",
-        f"ETA {duration(line.eta_s)}" if line.eta_s is not None else "ETA -",
+        *([] if line.state == RunState.PAUSED else [eta(line.eta_s)]),
         f"elapsed {duration(progress.seconds)}",
         *([NO_BOX] if progress.empty else []),
         *([] if look.over else [counted(line.processes, "process", "es")]),

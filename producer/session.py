@@ -18,7 +18,8 @@ from typing import Any, cast
 import redis
 from kombu.exceptions import OperationalError
 
-from common import logs, osfault
+from common import logs, osfault, wrongserver
+from common.brokerwords import reason
 from common.datasets import Choosing, Dataset, open_dataset
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError
@@ -279,7 +280,7 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
             remedy = f"; what is done is kept; when that is mended:  {rundir.command('resume')}"
         else:
             remedy = "; is it running?" if what == "is lost" else ""
-        raise BrokerError(f"the broker {what}: {error}{remedy}") from error
+        raise BrokerError(f"the broker {wrongserver.sentence(error) or f'{what}: {reason(error)}'}{remedy}") from error
 
 
 @contextmanager

@@ -104,13 +104,15 @@ def run_to_end(run: Callable[[Talk], Outcome], console: Console, as_json: bool) 
             os.close(int(fd))
 
     def say(line: str) -> None:
-        if form is logs.Form.JSON:
+        if form is not None:
             log.info("%s", line)
         else:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     try:
-        with reporter(console, log if form is logs.Form.JSON else None) as report:
+        # A bar stays where it moves, for whoever has asked for times in text.
+        in_lines = form is logs.Form.JSON or (form is not None and not console.is_terminal)
+        with reporter(console, log if in_lines else None) as report:
             outcome = run(Talk(report, say, reserved))
     except RunInterrupted as stopped:
         rundir = stopped.rundir

@@ -27,7 +27,7 @@ from celery.worker.control import inspect_command
 from kombu import Queue
 
 from common import logs, presence
-from common.broker import celery_app, connect
+from common.broker import celery_app, connect, refuse_wrong
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError, line_of
 from common.limits import BROKER_START_S
@@ -45,6 +45,11 @@ app.conf.worker_consumer = "worker.consumer:Consumer"
 if dashboard.asked_for():
     if settings.broker_url is None:
         print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    try:
+        refuse_wrong(settings.broker_url)
+    except UsageError as error:
+        logs.last_words(str(error), logs.wanted())
         sys.exit(ExitCode.USAGE)
     dashboard.prepare(settings.broker_url, settings.cache)
 
@@ -170,7 +175,7 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
         _await_broker(settings.broker_url)
         _checked[:] = check.finish(child)
     except ManyeyesError as error:
-        logs.last_words(str(error), form)
+        logs.last_words(str(error), form if form is logs.Form.JSON else logs.wanted())
         sys.exit(error.exit_code)
     app.conf.broker_transport_options["ack_emulation"] = True
     app.conf.task_queues = [Queue(name, routing_key=name) for name in (task_queue(info.queue) for info in _checked)]
@@ -223,7 +228,7 @@ def _load(**_: Any) -> None:
         _process = process.PoolProcess(_client(), detectors, _node, slot, _roots)
     except Exception as error:
         # Celery would log this and serve tasks without a model. The whole worker ends instead.
-        log.error("error: %s", error)
+        log.error("error: %s", line_of(error) or error)
         _recorder.fail()
         os.kill(os.getppid(), signal.SIGTERM)
         raise

@@ -101,8 +101,9 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ] = False,
     loglevel: Annotated[str, typer.Option(envvar="MANYEYES_LOGLEVEL", help="Celery's log level.")] = "INFO",
     log: Annotated[
-        str, typer.Option(envvar=logs.VARIABLE, metavar="text|json", help="How log lines are written.")
-    ] = "text",
+        str | None,
+        typer.Option(envvar=logs.VARIABLE, metavar="text|json", help="How log lines are written. (default: text)"),
+    ] = None,
 ) -> None:
     """Start one worker on this machine.
 
@@ -130,7 +131,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
         "MANYEYES_ROOTS": ",".join(root) if root else None,
         "MANYEYES_MAP": map_,
         "MANYEYES_MEMORY_LIMIT": str(memory_limit),
-        logs.VARIABLE: logs.Form.parse(log),
+        logs.VARIABLE: logs.Form.parse(log) if log else None,
         "MANYEYES_REMOTE_CONTROL": str(remote_control),
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})

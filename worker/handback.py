@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from common.brokerwords import reason
 from common.ledger import Ledger
 from common.limits import LONG_SHARD_S
 from common.messages import ShardMessage
@@ -45,7 +46,7 @@ class HandBack:
         try:
             status = self.ledger.commit_beginning(self.message, self.process, self.result(looked))
         except redis.RedisError as error:
-            log.warning("what is done cannot be committed yet: %s", error)
+            log.warning("what is done cannot be committed yet: %s", reason(error))
             return False
         self.superseded = status == "stale"
         self.done = status == "ok"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import redis
 
 from common import datasets
+from common.brokerwords import reason
 from common.cargo import NOWHERE, Cargo, CutOff, server_of
 from common.errors import ItemCode, ItemError
 from common.limits import CARGO_PATIENCE_S, FETCH_AHEAD, HEARTBEAT_S
@@ -90,6 +91,6 @@ class Sources:
                 return cargo.fetch(item)
             except redis.RedisError as error:
                 if time.monotonic() >= deadline or self._slot.ending:
-                    raise CutOff(f"the images' bytes cannot be had: {error}") from None
-                log.warning("item %d waits for its bytes: %s", item, error)
+                    raise CutOff(f"the images' bytes cannot be had: {reason(error)}") from None
+                log.warning("item %d waits for its bytes: %s", item, reason(error))
                 time.sleep(HEARTBEAT_S / 2)

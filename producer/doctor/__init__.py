@@ -9,12 +9,11 @@ import redis
 
 from common.broker import celery_app, connect
 from common.errors import BrokerError, UsageError, line_of
-from common.folders import state_folder
 from common.secrecy import redact
 from producer.crew import Connection
 from producer.doctor import broker, machine, runs, workers
 from producer.doctor.finding import Finding, failed, note, warning
-from producer.hub.folder import HubFolder
+from producer.hub import here, words
 
 
 def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> Iterator[Finding]:
@@ -32,8 +31,11 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
     try:
         client = connect(broker_url)
     except (BrokerError, UsageError) as error:
+        if said := here.remark(broker_url):
+            yield failed("broker", f"{redact(broker_url)} {said.words}", said.remedy)
+            return
         yield failed("broker", str(error), "mend that first: nothing else of the cluster can be looked at")
-        if hub := _of_hub():
+        if here.whose(broker_url) is None and (hub := _of_hub()):
             yield hub
         return
     with client, celery_app(broker_url) as app:
@@ -44,16 +46,13 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
 
 def _of_hub() -> Finding | None:
     """What there is to say of a hub of this machine that is not used."""
-    path = state_folder()
-    if path is None:
-        return None
-    folder = HubFolder(path)
     try:
-        if folder.running():
-            words = "one runs here, and is not used"
-            return note("hub", words, "to use it:  export MANYEYES_BROKER_URL=$(producer url)")
-        if folder.read() is not None:
-            return note("hub", f"one is kept in {folder.path}, and does not run", "producer up")
+        for folder in here.folders():
+            if folder.running():
+                use = f"to use it:  export MANYEYES_BROKER_URL=$({words.command(folder, 'url')})"
+                return note("hub", "one runs here, and is not used", use)
+            if folder.read() is not None:
+                return note("hub", f"one is kept in {folder.path}, and does not run", words.command(folder, "up"))
     except (OSError, UsageError) as error:
         return note("hub", f"whether one runs here cannot be seen: {line_of(error)}", "set HOME to a folder of yours")
     return None
@@ -65,4 +64,4 @@ def _as_far_as_allowed(part: str, findings: Iterator[Finding]) -> Iterator[Findi
     except redis.exceptions.NoPermissionError:
         yield note(part, "this login may not look further", "log in as a producer: of a hub, `producer url`")
     except redis.RedisError as error:
-        yield warning(part, f"not looked at further: {error}", "look again when it does its work")
+        yield warning(part, f"not looked at further: {line_of(error)}", "look again when it does its work")

@@ -63,8 +63,6 @@ def _version(info: dict[str, Any]) -> Finding:
 
 
 def _kind(info: dict[str, Any]) -> Iterator[Finding]:
-    if info.get("cluster_enabled"):
-        yield failed("kind", "it is a Redis Cluster, where keys lie on several servers", "use a single server")
     if info.get("role") not in ("master", None):
         yield failed("kind", f"it is a {info['role']}, which takes no writes", "name its primary")
     if info.get("loading"):

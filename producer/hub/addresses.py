@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import re
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from common.errors import UsageError
@@ -18,6 +20,8 @@ DEFAULT_FLOWER_PORT = 5555
 DEFAULT_MONITOR_PORT = 9808
 #: Seconds for which a port may still be held by what was just killed.
 _DYING_S = 1.0
+#: Seconds that a connection may take.
+_LISTENING_S = 1.0
 #: `HOST`, `HOST:PORT`, `:PORT`, `[IPV6]:PORT` or a bare IPv6 address.
 _LISTEN = re.compile(
     r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<bare>[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*)|(?P<host>[A-Za-z0-9_.-]*))"
@@ -72,6 +76,26 @@ def outside_host(host: str) -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return socket.gethostname()
+
+
+def of_machine() -> Iterator[str]:
+    """By which others may call this machine."""
+    import psutil  # slow to load, for those who only bind
+
+    yield from ("localhost", "127.0.0.1", "::1", os.uname().nodename, socket.getfqdn())
+    for interface in psutil.net_if_addrs().values():
+        for address in interface:
+            if address.family in (socket.AF_INET, socket.AF_INET6):
+                yield address.address.partition("%")[0]
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection((host, port), _LISTENING_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def in_url(host: str) -> str:

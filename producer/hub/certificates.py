@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import os
-import socket
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from producer import atomic
+from producer.hub import addresses
 
 #: Of the authority, and of what it signs, which is made anew at each start.
 _LIFE = timedelta(days=3650)
@@ -37,7 +34,7 @@ class Certificates:
         self.ca.parent.mkdir(mode=0o700, exist_ok=True)
         authority, authority_key = self._authority()
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName(sorted(map(_name, {*_addresses(), host}), key=str))
+        names = x509.SubjectAlternativeName(sorted(map(_name, {*addresses.of_machine(), host}), key=str))
         builder = _builder("manyeyes hub", authority.subject, key).not_valid_after(authority.not_valid_after_utc)
         self._write(
             self.certificate, self.key, builder.add_extension(names, False).sign(authority_key, hashes.SHA256()), key
@@ -89,15 +86,6 @@ def _builder(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x
 
 def _called(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _addresses() -> Iterable[str]:
-    """By which others may call this machine."""
-    yield from ("localhost", "127.0.0.1", "::1", os.uname().nodename, socket.getfqdn())
-    for interface in psutil.net_if_addrs().values():
-        for address in interface:
-            if address.family in (socket.AF_INET, socket.AF_INET6):
-                yield address.address.partition("%")[0]
 
 
 def _name(text: str) -> x509.GeneralName:

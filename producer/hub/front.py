@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from producer.lastwords import error_line
+
 #: Seconds for a handshake: who only opens connections must not hold them.
 _HANDSHAKE_S = 10.0
 #: Bytes at a time, and in the buffers of each connection.
@@ -114,4 +116,4 @@ def main() -> None:
         plan = FrontPlan.from_text(sys.argv[2])
         asyncio.run(serve(plan.gates, plan.context()))
     except OSError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(error_line(error))

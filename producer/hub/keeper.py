@@ -20,6 +20,7 @@ from common.errors import ManyeyesError
 from producer import valkey
 from producer.children import END_SIGNALS, Children, ending
 from producer.hub.folder import HubFolder, HubState, Part, Status
+from producer.lastwords import error_line
 
 #: Seconds before the first start again; doubled with each end that follows soon, up to the second figure.
 _AGAIN_S, _AGAIN_MOST_S = 0.5, 30.0
@@ -226,4 +227,4 @@ def main() -> None:
     try:
         Keeper(Plan.from_line(line)).run()
     except ManyeyesError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(error_line(error))

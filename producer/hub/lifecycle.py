@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 import redis
 
-from common import osfault, presence
+from common import logs, osfault, presence
 from common.broker import client
 from common.cargo import PORT_KEY
 from common.errors import ManyeyesError, UsageError
@@ -72,11 +71,11 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
             settings = replace(settings, ca=ca)
         folder.write(asdict(settings))
         say(f"starting in {folder.path}")
-        logs = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", *_PARTS)}
+        said = {name: Log.from_here(folder.logs / f"{name}.log") for name in ("keeper", *_PARTS)}
         folder.forget_status()
         keeper = _start_keeper(folder, settings)
         try:
-            status = _await_ready(folder, settings, keeper, logs)
+            status = _await_ready(folder, settings, keeper, said)
         except BaseException:
             keeper.terminate()
             keeper.wait()
@@ -156,7 +155,11 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
         parts.append(_front(settings, Certificates(folder.tls)))
     if settings.workers:
         command = (python, "-m", "worker.cli", "start", *settings.launch.worker_options())
-        of_worker = {"MANYEYES_BROKER_URL": settings.local_url(Role.WORKER), "MANYEYES_ROOTS": settings.roots}
+        of_worker = {
+            "MANYEYES_BROKER_URL": settings.local_url(Role.WORKER),
+            "MANYEYES_ROOTS": settings.roots,
+            **logs.for_file(),
+        }
         parts.append(PartPlan(WORKER, command, of_worker, patience_s=30.0))
     if settings.flower:
         of_flower = {
@@ -177,7 +180,7 @@ def plan(folder: HubFolder, settings: HubSettings) -> Plan:
     if settings.monitor:
         listen = f"{addresses.in_url(settings.host)}:{settings.monitor_port}"
         command = (python, "-m", "producer.cli", "monitor", "--listen", listen)
-        of_monitor = {"MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR)}
+        of_monitor = {"MANYEYES_BROKER_URL": settings.local_url(Role.MONITOR), **logs.for_file()}
         parts.append(PartPlan(MONITOR, command, of_monitor, patience_s=5.0))
     return Plan(
         folder=str(folder.path),
@@ -198,18 +201,18 @@ def _front(settings: HubSettings, certificates: Certificates) -> PartPlan:
 
 
 def _await_ready(
-    folder: HubFolder, settings: HubSettings, keeper: subprocess.Popen[bytes], logs: dict[str, Log]
+    folder: HubFolder, settings: HubSettings, keeper: subprocess.Popen[bytes], said: dict[str, Log]
 ) -> Status:
     deadline = time.monotonic() + _START_S
     broker = client(settings.local_url(Role.PRODUCER))
     while True:
         if keeper.poll() is not None:
-            raise ManyeyesError(f"the hub's keeper has ended: {_words(logs['keeper'])}")
+            raise ManyeyesError(f"the hub's keeper has ended: {_words(said['keeper'])}")
         status = folder.status()
         for part in status.parts if status else ():
             if part.ended:
                 kind = UsageError if part.how == "exit code 2" else ManyeyesError
-                raise kind(f"{part.name}: {_words(logs[part.name])} ({part.how})")
+                raise kind(f"{part.name}: {_words(said[part.name])} ({part.how})")
         if status and _all_there(status, settings, broker):
             broker.set(PORT_KEY, settings.cargo_port)
             broker.close()
@@ -225,7 +228,7 @@ def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bo
     host = addresses.local_host(settings.host)
     ports = [settings.port, settings.cargo_port]
     ports += [settings.flower_port] * settings.flower + [settings.monitor_port] * settings.monitor
-    if not all(_listens(host, port) for port in ports):
+    if not all(addresses.listens(host, port) for port in ports):
         return False
     worker = status.part(WORKER)
     if worker is None:
@@ -234,14 +237,6 @@ def _all_there(status: Status, settings: HubSettings, broker: redis.Redis) -> bo
         beat for beat in presence.live_workers(broker) if (beat.host, beat.pid) == (os.uname().nodename, worker.pid)
     ]
     return any(beat.alive >= beat.processes for beat in here)
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), 1.0).close()
-    except OSError:
-        return False
-    return True
 
 
 def _words(log: Log) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,6 +30,10 @@ OUTPUTS = (
     "detections.csv",
     "preview.jpg",
 )
+
+
+#: A line of a log, in text.
+TIMED = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ \S+( run=\S+)?\] ")
 
 
 @pytest.fixture
@@ -284,9 +289,16 @@ def test_a_detached_run_goes_on_by_itself(photos: Path, tmp_path: Path) -> None:
     run = said.out.strip()
     followed = producer("watch", run, cwd=tmp_path)
     assert followed.code == 0, followed.err
-    assert (tmp_path / "runs" / run / "images.parquet").is_file()
+    folder = tmp_path / "runs" / run
+    assert (folder / "images.parquet").is_file()
+    # What it says has a time; its result, at the end, is the table that it would print.
+    said_there, _, _ = (folder / "logs" / "owner.log").read_text().partition("\nrun   ")
+    assert f"{run}: done" in followed.out and " images/s" in said_there
+    assert all(TIMED.match(line) for line in said_there.splitlines()), said_there
     refused = producer("submit", "nowhere", "--detach", cwd=tmp_path)
     assert refused.code == 2 and "nowhere" in refused.error
+    refused = producer("submit", "nowhere", "--log", "text", cwd=tmp_path)
+    assert TIMED.match(refused.err) and "error: " in refused.err
 
 
 def test_nothing_survives_the_end(photos: Path, tmp_path: Path) -> None:

@@ -216,6 +216,18 @@ def test_nothing_of_a_hub_survives_its_keeper(small: TestHub) -> None:
     assert foreign.poll() is None
     foreign.kill()
     foreign.wait()
+    # With its URL still set, every command says what is to be done.
+    again = f"producer up --state {small.folder.path}"
+    with_url = small.producer("doctor", "--json", MANYEYES_BROKER_URL=small.url)
+    [said] = [one for one in json.loads(with_url.out) if one["level"] == "failed"]
+    assert "this machine's hub" in said["words"] and "does not run" in said["words"] and again in said["remedy"]
+    [said] = [one for one in json.loads(small.producer("doctor", "--json").out) if one["part"] == "hub"]
+    assert said["remedy"] == again
+    (small.cwd / "photo.jpg").touch()
+    for command in (("workers",), ("status", "x"), ("submit", "photo.jpg")):
+        refused = small.producer(*command, MANYEYES_BROKER_URL=small.url)
+        assert "this machine's hub" in refused.error and again in refused.error
+        assert not small.shows_a_password(refused.err)
 
 
 def test_down_stops_all_saves_and_may_be_repeated(small: TestHub) -> None:

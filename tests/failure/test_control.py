@@ -58,11 +58,14 @@ def status(cwd: Path) -> dict[str, Any]:
 def test_a_paused_run_rests_until_it_is_told_to_go_on(running: subprocess.Popen[str], photos: poison.Poisoned) -> None:
     said = producer("pause", cwd=photos.folder)
     assert said.code == 0 and "producer unpause" in said.out, said.err
-    assert status(photos.folder)["state"] == "paused"
+    paused = status(photos.folder)
+    assert (paused["state"], paused["eta_s"]) == ("paused", None)
     # Nobody looks at anything any more; so nothing more is done, however many looks the owner takes.
     looks = progress(photos.folder)["at"] + 2.5
     wait_until(lambda: progress(photos.folder)["at"] > looks, what="a few looks of the owner")
     rested = progress(photos.folder)
+    assert rested["images_per_s"] > 0 and rested["eta_s"] is None
+    assert "ETA" not in producer("status", cwd=photos.folder).out
     wait_until(lambda: progress(photos.folder)["at"] > looks + 1, what="one more")
     assert progress(photos.folder)["done"] == rested["done"] < IMAGES + BROKEN
     photos.pace(0)
@@ -70,6 +73,8 @@ def test_a_paused_run_rests_until_it_is_told_to_go_on(running: subprocess.Popen[
     assert said.code == 0 and "running" in said.out, said.err
     ended = finish(running)
     assert ended.code == 3 and ended.json["ok"] == IMAGES, ended.err
+    told = [line for line in ended.err.splitlines() if ": paused, " in line]
+    assert told and not any("ETA" in line for line in told)
     refused = producer("pause", cwd=photos.folder)
     assert refused.code == 2 and "done already" in refused.error
 

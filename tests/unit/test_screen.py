@@ -52,6 +52,14 @@ def test_it_says_how_far_what_failed_and_who_works() -> None:
     assert shown[-1].split()[:4] == ["86", "more", "172", "4480.6"], "rows that do not fit are added up"
 
 
+def test_a_run_that_is_paused_comes_to_no_end() -> None:
+    seen = look(2)
+    assert seen.figures is not None
+    figures = replace(seen.figures, progress=replace(seen.figures.progress, state="paused"))
+    shown = "\n".join(lines(replace(seen, line=RunLine.from_afar(figures, NOW + 1, "/data/runs/x")), 120, 24))
+    assert "paused" in shown and "ETA" not in shown
+
+
 def test_words_of_other_machines_are_only_words() -> None:
     text = "\n".join(lines(look(2, HOSTILE), 120, 24))
     assert "\x1b" not in text and "a\\x1b[2J\\nb[red]c" in text

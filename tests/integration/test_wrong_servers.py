@@ -1,0 +1,143 @@
+"""What is no broker and never will be: each command ends soon, with one line that says what to name instead."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from common.broker import connect
+from common.errors import UsageError, line_of
+from producer import valkey
+from tests.acceptance.brokers import free_port
+from tests.acceptance.commands import finish, start
+from tests.waiting import wait_until
+
+#: Seconds, on a busy machine: Python's own start is most of it.
+SOON_S = 10.0
+CLUSTER = "is a Redis Cluster, where keys lie on several servers: use a single server"
+COMMANDS = (
+    ("worker", "start", "-c", "1"),
+    ("celery", "-A", "worker.app", "worker", "-c", "1"),
+    ("producer", "submit", "photos"),
+    ("producer", "doctor"),
+    ("producer", "workers"),
+    ("producer", "monitor", "--listen", "127.0.0.1:0"),
+    ("celery", "-A", "worker.app", "flower"),
+    ("worker", "health"),
+)
+
+
+@contextmanager
+def a_server(folder: Path, *lines: str) -> Iterator[str]:
+    """A Valkey with these lines more in its configuration; its URL, without a database."""
+    port = free_port()
+    text = valkey.volatile("127.0.0.1", port, [], folder) + "\n".join([*lines, ""]).encode()
+    server = valkey.spawn(valkey.server_path(), text, folder / "valkey.log")
+    try:
+        wait_until(lambda: _listens(port), timeout=20, what="the server")
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        with redis.Redis(port=port, protocol=2) as client:
+            return bool(client.ping())
+    except redis.ResponseError:
+        return True
+    except redis.RedisError:
+        return False
+
+
+@contextmanager
+def a_talker(first: bytes, answer: bytes) -> Iterator[str]:
+    """Something else on a port: what it says to whoever comes, and to whatever is said."""
+
+    class Talk(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(first)
+            self.request.recv(1 << 10)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talk) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        server.shutdown()
+        thread.join()
+
+
+def why(url: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        connect(url).close()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_ends_with_the_sentence(command: tuple[str, ...], tmp_path: Path) -> None:
+    """A Cluster that owns all of its slots: each single key works there, until a script names two."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"no photo")
+    with (
+        a_server(tmp_path, "cluster-enabled yes", f"cluster-port {free_port()}") as cluster,
+        a_server(tmp_path, "databases 4") as small,
+    ):
+        with redis.Redis.from_url(cluster) as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        for url, sentence in ((f"{cluster}/0", CLUSTER), (f"{small}/99", "has no database of the number")):
+            begun = time.monotonic()
+            said = finish(start(*command, cwd=tmp_path, MANYEYES_BROKER_URL=url))
+            took, words = time.monotonic() - begun, said.out + said.err
+            assert took < SOON_S
+            assert "Traceback" not in words
+            [line] = [line for line in words.splitlines() if url in line]
+            assert sentence in line
+            assert said.code == (1 if command[1] == "doctor" else 2), words
+
+
+def test_a_server_that_does_not_know_what_every_redis_knows(tmp_path: Path) -> None:
+    """Redis 5, and proxies."""
+    with a_server(tmp_path, 'rename-command HELLO ""') as url:
+        assert "does not know the command HELLO" in why(f"{url}/0")
+    with a_server(tmp_path, 'rename-command EVALSHA ""') as url, connect(f"{url}/0") as client:
+        with pytest.raises(redis.ResponseError) as caught:
+            client.evalsha("0" * 40, 1, "secret-key")
+        line = line_of(caught.value) or ""
+        assert line.startswith("the broker does not know the command EVALSHA: ") and "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("first", "answer", "shown"),
+    [
+        (b"", b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", "'HTTP/1.1 400 Bad Request'"),
+        (b"", b"<!DOCTYPE HTML>\n<html>", "'<!DOCTYPE HTML>'"),
+        (b"", b"ERROR\r\n", "'ERROR'"),
+        (b"SSH-2.0-x\x1b[2J\r\n", b"", r"'SSH-2.0-x\x1b[2J'"),
+        (b"J\0\0\0\n8.0.36\0", b"", r"'J\x00\x00\x00'"),
+    ],
+)
+def test_what_is_no_redis_is_named_by_its_answer(first: bytes, answer: bytes, shown: str) -> None:
+    with a_talker(first, answer) as url:
+        assert f"is no Redis: it answers {shown}; name the host and port of one" in why(url)
+
+
+def test_a_sentinel_names_no_keys(tmp_path: Path) -> None:
+    port = free_port()
+    configuration = tmp_path / "sentinel.conf"
+    configuration.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
+    server = start(str(valkey.server_path()), configuration, "--sentinel", cwd=tmp_path)
+    try:
+        wait_until(lambda: _listens(port), timeout=20, what="the Sentinel")
+        assert "is a Sentinel, which keeps nothing itself" in why(f"redis://127.0.0.1:{port}/0")
+    finally:
+        server.kill()
+        server.communicate()
