@@ -14,8 +14,8 @@ from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from common import channel, tlsfault
-from common.errors import BrokerError, UsageError
+from common import channel, replies, silence, tlsfault
+from common.errors import BrokerAway, BrokerError, UsageError
 from common.replies import Patient
 from common.secrecy import redact
 from common.tls import is_unverified
@@ -28,6 +28,8 @@ PREFIX = "manyeyes:"
 #: Seconds. Longer than the longest blocking command; a dead peer is noticed after this.
 SOCKET_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
+#: Seconds for one step of a question that somebody waits for: to connect, to answer.
+STEP_S = 3.0
 #: Seconds. Celery's redelivery of unacknowledged tasks; our reconciler is done long before.
 VISIBILITY_TIMEOUT_S = 3600
 
@@ -37,30 +39,40 @@ def check_url(url: str) -> None:
     client(url).close()
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, step_s: float = STEP_S) -> redis.Redis:
     """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`.
 
+    It is asked once, and may be silent for `step_s` seconds; the client that is returned is patient.
     Raises UsageError for another scheme, BrokerError when the server does not answer.
     """
     found = client(url)
     try:
-        # What speaks no TLS may hear a handshake out for ever: it is not asked four times.
-        (_like(found, socket_timeout=CONNECT_TIMEOUT_S, retry=_once()) if _is_tls(url) else found).ping()
+        impatient(found, step_s).ping()
     except redis.RedisError as error:
-        raise BrokerError(f"broker {redact(url)} {_ailment(url, error)}") from None
+        raise trouble(url, error) from None
     if _is_tls(url) and is_unverified(url):
         log.warning("broker %s is not verified (ssl_cert_reqs=none): whoever is on the way can pose as it", redact(url))
     return found
 
 
-def _ailment(url: str, error: redis.RedisError) -> str:
+def trouble(url: str, error: redis.RedisError) -> BrokerError:
+    """What is told of a broker that fails so: BrokerAway where waiting may help. Looks at what listens there."""
+    broker = f"broker {redact(url)}"
     if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
         which = "of a hub `producer url [producer|worker|monitor]` prints the whole URL"
-        return f"wants another user or password, or one at all; {which}"
-    text = redact(str(error)).rstrip(".")
-    if text.startswith("MISCONF"):
-        return f"cannot keep what it is told: make room on its machine's disk, where its file lies ({text})"
-    return tlsfault.explain(url, error) or f"does not answer: {text}; is it running, and the URL right?"
+        return BrokerError(f"{broker} wants another user or password, or one at all; {which}")
+    if isinstance(error, redis.ResponseError):
+        error = replies.read(error)
+    # What speaks no TLS may hear a handshake out for ever.
+    may_hang = isinstance(error, redis.TimeoutError) and _is_tls(url)
+    if not may_hang and (away := silence.away(url, error)):
+        return away
+    if words := tlsfault.explain(url, error):
+        return BrokerError(f"{broker} {words}")
+    if away := silence.away(url, error):
+        return away
+    words = f"{broker} does not answer: {redact(str(error)).rstrip('.')}; is it running, and the URL right?"
+    return BrokerAway(words, mistakable=True) if isinstance(error, redis.ConnectionError) else BrokerError(words)
 
 
 def _is_tls(url: str) -> bool:
@@ -110,6 +122,11 @@ def client(url: str) -> redis.Redis:
 def sibling(known: redis.Redis, port: int) -> redis.Redis:
     """A client for another server on the same host, with the same login and timeouts. Nothing connects yet."""
     return _like(known, port=port)
+
+
+def impatient(known: redis.Redis, step_s: float = STEP_S) -> redis.Redis:
+    """A client of the same server for who waits at a terminal: nothing is tried again, no step may take longer."""
+    return _like(known, socket_connect_timeout=step_s, socket_timeout=step_s, retry=_once())
 
 
 def unhurried(known: redis.Redis, seconds: float) -> redis.Redis:

@@ -55,6 +55,10 @@ RUNS = Path("runs")
 console = Console(stderr=True)
 
 
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _version(asked: bool) -> None:
     if asked:
         print(f"manyeyes {__version__}")
@@ -254,7 +258,7 @@ def pause(run: Run = "latest", output: Output = RUNS) -> None:
     """Let a run rest: its workers are free for others within a second, and nothing of it is lost."""
     from producer.pause import pause as rest
 
-    print(rest(rundirs.find(output, run), paused=True))
+    print(rest(rundirs.find(output, run), True, _say))
 
 
 @cli.command(epilog="Example:  producer unpause latest")
@@ -262,7 +266,7 @@ def unpause(run: Run = "latest", output: Output = RUNS) -> None:
     """Let a paused run go on."""
     from producer.pause import pause as rest
 
-    print(rest(rundirs.find(output, run), paused=False))
+    print(rest(rundirs.find(output, run), False, _say))
 
 
 @cli.command(epilog="Example:  producer runs --output results/")
@@ -270,7 +274,7 @@ def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     """List the runs of a folder, oldest first."""
     found, unreadable = run_lines(rundirs.all_runs(output))
     for line in unreadable:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _say(line)
     if as_json:
         print(json.dumps([run.to_json() for run in found]))
     elif not found:
@@ -309,7 +313,7 @@ def cancel(run: Run = "latest", output: Output = RUNS, broker: Broker = None) ->
     """Stop a run for good; what is done is kept and written out."""
     from producer.cancel import cancel as stop
 
-    print(stop(rundirs.find(output, run), broker))
+    print(stop(rundirs.find(output, run), broker, _say))
 
 
 @cli.command(epilog=show.RESULTS_EXAMPLES)

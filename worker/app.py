@@ -27,7 +27,8 @@ from celery.worker.control import inspect_command
 from kombu import Queue
 
 from common import logs, presence
-from common.broker import celery_app, connect
+from common.asking import ask
+from common.broker import celery_app
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
 from common.limits import BROKER_START_S
@@ -190,17 +191,19 @@ def _check_locks() -> None:
 
 def _await_broker(url: str) -> None:
     """A broker that is being restarted is waited for. Raises BrokerError for one that stays away."""
-    deadline = time.monotonic() + BROKER_START_S
+    deadline, told = time.monotonic() + BROKER_START_S, False
     while True:
         try:
-            with connect(url) as client:
-                # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
-                return presence.worker_leave(client, _node)
+            # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
+            return ask(url, lambda client: presence.worker_leave(client, _node))
         except redis.exceptions.NoPermissionError as error:
             raise UsageError(f"the broker refuses this worker: {error}") from None
-        except BrokerError:
+        except BrokerError as error:
             if time.monotonic() >= deadline:
                 raise
+            if not told:
+                log.warning("%s; waiting up to %g s", error, BROKER_START_S)
+                told = True
             time.sleep(0.2)
 
 
