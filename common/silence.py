@@ -56,7 +56,7 @@ def away(url: str, error: redis.RedisError) -> BrokerAway | None:
         # The one "not now" that redis-py itself takes for a lost connection.
         error = NotNow(f"{NOT_NOW['LOADING']} (LOADING)")
     if isinstance(error, NotNow):
-        return BrokerAway(f"{broker} does its work later: {error}")
+        return BrokerAway(f"{broker} does its work later: {error}; wait, or see its log")
     if isinstance(error, redis.TimeoutError):
         return BrokerAway(f"{broker} {_where_it_hangs(url, error)}")
     if isinstance(error.__context__, socket.gaierror):
@@ -68,7 +68,7 @@ def _nameless(url: str, fault: socket.gaierror) -> BrokerAway:
     said = f"broker {redact(url)} is not found: no address is known for {urlsplit(url).hostname} ({fault.strerror})"
     if fault.errno == socket.EAI_AGAIN:
         return BrokerAway(f"{said}; the name server does not answer: look at this machine's network")
-    return BrokerAway(f"{said}; is the name right?", mistakable=True)
+    return BrokerAway(f"{said}; correct the name, or see that it is known here", mistakable=True)
 
 
 def _where_it_hangs(url: str, error: redis.TimeoutError) -> str:

@@ -59,9 +59,9 @@ class Arrival:
                     raise
                 if since is None:
                     since = now
-                    self._say(f"{error}; waiting up to {limit:g} s")
+                    self._say(f"waiting up to {limit:g} s: {error}")
                 if now - since >= limit:
-                    raise BrokerAway(f"{error}; it was waited for, {limit:g} s long") from None
+                    raise BrokerAway(f"waited {limit:g} s: {error}") from None
                 time.sleep(_AGAIN_S)
             else:
                 if since is not None:

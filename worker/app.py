@@ -163,12 +163,17 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
         _roots = Roots.parse(settings.roots, settings.map)
         _check_locks()
         child = check.start()
-        # Meanwhile: Celery itself would try for ever.
-        _await_broker(settings.broker_url)
-        _checked[:] = check.finish(child)
+        try:
+            # Meanwhile: Celery itself would try for ever.
+            _await_broker(settings.broker_url)
+            _checked[:] = check.finish(child)
+        finally:
+            child.kill()
     except ManyeyesError as error:
         logs.last_words(str(error), form)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
     app.conf.broker_transport_options["ack_emulation"] = True
     app.conf.task_queues = [Queue(name, routing_key=name) for name in (task_queue(info.queue) for info in _checked)]
     for info in _checked:
@@ -202,7 +207,7 @@ def _await_broker(url: str) -> None:
             if time.monotonic() >= deadline:
                 raise
             if not told:
-                log.warning("%s; waiting up to %g s", error, BROKER_START_S)
+                log.warning("waiting up to %g s: %s", BROKER_START_S, error)
                 told = True
             time.sleep(0.2)
 
