@@ -168,48 +168,64 @@ def test_a_url_that_leads_nowhere_is_an_error_at_once_unless_it_is_waited_for(
     assert waiting.end() == 130, waiting.said
 
 
-def test_submit_goes_on_when_the_broker_does(
+@pytest.fixture
+def working(
     tmp_path: Path, photos: poison.Poisoned, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in photos.environment.items():
-        monkeypatch.setenv(name, value)
-    options = ("submit", "photos", "--detector", "poisonable", "--json")
-    with mutes.a_server(tmp_path) as server:
-        worker = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
-        with a_worker(worker, tmp_path, server.url):
-            server.stop()
-            try:
-                run = Speaking(("producer", *options), tmp_path, MANYEYES_BROKER_URL=server.url)
-                wait_until(lambda: "waiting up to 120 s: broker" in run.said, what="its word")
-            finally:
-                server.go_on()
-            assert run.end() == 0 and '"ok": 5' in run.said, run.said
-
-
-def test_a_run_without_an_owner_is_not_cancelled_by_halves(
-    tmp_path: Path, photos: poison.Poisoned, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[tuple[Forgetful, poison.Poisoned]]:
+    """A broker and a worker, and the environment of both."""
     with mutes.a_server(tmp_path) as server:
         for name, value in {**photos.environment, "MANYEYES_BROKER_URL": server.url}.items():
             monkeypatch.setenv(name, value)
-        run = killed_run(tmp_path, photos, server)
-        server.stop()
-        try:
-            cancel = producer("cancel", cwd=tmp_path)
-            assert cancel.code == 1 and "does not answer" in cancel.error
-            status = producer("status", "--json", cwd=tmp_path)
-            assert status.code == 0 and status.json["state"] == "interrupted" and not (run / "cancel").exists()
-        finally:
-            server.go_on()
-        assert "cancelled" in producer("cancel", cwd=tmp_path).out
+        with a_worker(["worker", "start", "--detector", "poisonable", "-c", "1"], tmp_path, server.url):
+            yield server, photos
 
 
-def killed_run(folder: Path, photos: poison.Poisoned, server: Forgetful) -> Path:
-    worker = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
-    with a_worker(worker, folder, server.url):
-        photos.pace(60)
-        owner = start("producer", "submit", "photos", "--detector", "poisonable", cwd=folder)
-        wait_until(lambda: list((folder / "runs").glob("*/progress.json")), what="a run")
-        owner.kill()
-        finish(owner)
-    return only_run(folder)
+SUBMIT = ("producer", "submit", "photos", "--detector", "poisonable", "--json")
+
+
+@contextmanager
+def hanging(server: Forgetful) -> Iterator[None]:
+    server.stop()
+    try:
+        yield
+    finally:
+        server.go_on()
+
+
+def test_what_was_waiting_goes_on_when_the_broker_does(
+    working: tuple[Forgetful, poison.Poisoned], tmp_path: Path
+) -> None:
+    server, photos = working
+    with hanging(server):
+        run = Speaking(SUBMIT, tmp_path)
+        wait_until(lambda: "waiting up to 120 s: broker" in run.said, what="its word")
+    assert run.end() == 0 and '"ok": 5' in run.said, run.said
+    photos.pace(60)
+    run = Speaking(SUBMIT, tmp_path)
+    wait_until(lambda: "running" in producer("status", cwd=tmp_path).out, what="a run")
+    with hanging(server):
+        pause = Speaking(("producer", "pause"), tmp_path)
+        cancel = Speaking(("producer", "cancel"), tmp_path)
+        for one in (pause, cancel):
+            wait_until(lambda: "waiting up to" in one.said, timeout=3 * LIMIT_S, what="its word")  # noqa: B023
+    assert cancel.end() == 0 and "cancelled" in cancel.said, cancel.said
+    assert pause.end() == 0 and "cancelled before that" in pause.said, pause.said
+    assert run.end() == 5, run.said
+
+
+def test_a_run_without_an_owner_is_not_cancelled_by_halves(
+    working: tuple[Forgetful, poison.Poisoned], tmp_path: Path
+) -> None:
+    server, photos = working
+    photos.pace(60)
+    owner = start(*SUBMIT, cwd=tmp_path)
+    wait_until(lambda: list((tmp_path / "runs").glob("*/progress.json")), what="a run")
+    owner.kill()
+    finish(owner)
+    with hanging(server):
+        cancel = producer("cancel", cwd=tmp_path)
+        assert cancel.code == 1 and "does not answer" in cancel.error
+        status = producer("status", "--json", cwd=tmp_path)
+        assert status.code == 0 and status.json["state"] == "interrupted"
+        assert not (only_run(tmp_path) / "cancel").exists()
+    assert "cancelled" in producer("cancel", cwd=tmp_path).out
