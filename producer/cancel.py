@@ -28,11 +28,11 @@ def cancel(rundir: RunDir, broker_url: str | None, say: Callable[[str], None]) -
     state = rundir.state()
     if state.finished:
         raise UsageError(f"run {rundir.run} is {state} already")
-    if not rundir.read()["embedded"] and not rundir.has_owner() and broker_url is None:
-        raise UsageError(
-            f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it, to stop its workers"
-        )
-    if broker_url is not None and not rundir.has_owner():
+    if not rundir.read()["embedded"] and not rundir.has_owner():
+        if broker_url is None:
+            raise UsageError(
+                f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it, to stop its workers"
+            )
         # First of all: a run that cannot be cancelled now must not be found cancelled later.
         ask(broker_url, lambda _: None)
     asked_before = rundir.cancel_asked()

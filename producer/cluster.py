@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import redis
 
 from common import darknetfiles, modelfile, onnxfiles, presence
-from common.broker import celery_app, client, connect
+from common.broker import SOCKET_TIMEOUT_S, celery_app, client, connect
 from common.detector_info import DetectorInfo
 from common.detectortext import DetectorText
 from common.errors import ManyeyesError, ModelError, UsageError
@@ -176,4 +176,5 @@ def open_cluster(
     environment = {**given, "MANYEYES_ROOTS": "*"}
     with LocalCluster.start(worker_command=command, environment=environment, log_folder=rundir.logs) as local:
         url = local.broker_url
-        yield Cluster(Connection(connect(url), celery_app(url)), launch, local, url)
+        # Nobody types another URL: on a busy machine its answer may take a while.
+        yield Cluster(Connection(connect(url, SOCKET_TIMEOUT_S), celery_app(url)), launch, local, url)
