@@ -15,10 +15,10 @@ from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from common import channel, tlsfault, wrongserver
+from common import channel, silence, tlsfault, wrongserver
 from common.brokerfile import login_of, url_of, without_login
 from common.brokerwords import Unannotated, reason
-from common.errors import BrokerError, UsageError
+from common.errors import BrokerAway, BrokerError, UsageError
 from common.replies import PatientPipeline, patient
 from common.secrecy import redact
 from common.tls import is_unverified
@@ -31,6 +31,8 @@ PREFIX = "manyeyes:"
 #: Seconds. Longer than the longest blocking command; a dead peer is noticed after this.
 SOCKET_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
+#: Seconds for one step of a question that somebody waits for: to connect, to answer.
+STEP_S = 3.0
 #: Seconds. Celery's redelivery of unacknowledged tasks; our reconciler is done long before.
 VISIBILITY_TIMEOUT_S = 3600
 
@@ -40,21 +42,21 @@ def check_url(broker: str) -> None:
     client(broker).close()
 
 
-def connect(broker: str) -> redis.Redis:
+def connect(broker: str, step_s: float = STEP_S) -> redis.Redis:
     """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`, or for a file that holds one.
 
+    It is asked once, and may be silent for `step_s` seconds; the client that is returned is patient.
     Raises UsageError for another scheme, and for a server that can never be a broker, BrokerError when it does not
     answer.
     """
     found, url = client(broker), url_of(broker)
     try:
-        # What speaks no TLS may hear a handshake out for ever: it is not asked four times.
-        asked = _like(found, socket_timeout=CONNECT_TIMEOUT_S, retry=_once()) if _is_tls(url) else found
-        asked.ping()
-        wrong = wrongserver.of_facts(cast(Any, asked).execute_command("HELLO"))
+        with impatient(found, step_s) as asked:
+            asked.ping()
+            wrong = wrongserver.of_facts(cast(Any, asked).execute_command("HELLO"))
     except redis.RedisError as error:
         if (wrong := wrongserver.explain(url, error)) is None:
-            raise BrokerError(f"broker {redact(url)} {_ailment(url, error)}", url) from None
+            raise trouble(url, error) from None
     if wrong:
         # Nothing to wait for: it is another kind of server.
         raise UsageError(f"broker {redact(url)} {wrong}")
@@ -63,22 +65,35 @@ def connect(broker: str) -> redis.Redis:
     return found
 
 
-def refuse_wrong(url: str) -> None:
+def refuse_wrong(broker: str) -> None:
     """Raises UsageError for what can never be a broker. One that is away may come."""
     with contextlib.suppress(BrokerError):
-        connect(url).close()
+        connect(broker).close()
 
 
-def _ailment(url: str, error: redis.RedisError) -> str:
+def trouble(broker: str, error: redis.RedisError) -> BrokerError:
+    """What is told of a broker that fails so: BrokerAway where waiting may help. Looks at what listens there."""
+    url = url_of(broker)
+    found = _trouble(url, error)
+    found.url = url
+    return found
+
+
+def _trouble(url: str, error: redis.RedisError) -> BrokerError:
+    shown = f"broker {redact(url)}"
     if isinstance(error, redis.AuthenticationError) or "HELLO" in str(error):
         which = "of a hub `producer url [producer|worker|monitor]` prints the whole URL"
-        return f"wants another user or password, or one at all; {which}"
-    text = redact(reason(error))
-    if text.startswith("MISCONF"):
-        return f"cannot keep what it is told: make room on its machine's disk, where its file lies ({text})"
-    if "resolution" in text or "not known" in text:
-        return f"has a name that has no address here ({text}): is it right, and does this machine's DNS answer?"
-    return tlsfault.explain(url, error) or f"does not answer: {text}; is it running, and the URL right?"
+        return BrokerError(f"{shown} wants another user or password, or one at all; {which}")
+    # What speaks no TLS may hear a handshake out for ever.
+    may_hang = isinstance(error, redis.TimeoutError) and _is_tls(url)
+    if not may_hang and (away := silence.away(url, error)):
+        return away
+    if words := tlsfault.explain(url, error):
+        return BrokerError(f"{shown} {words}")
+    if away := silence.away(url, error):
+        return away
+    words = f"{shown} does not answer: {redact(reason(error))}; is it running, and the URL right?"
+    return BrokerAway(words, mistakable=True) if isinstance(error, redis.ConnectionError) else BrokerError(words)
 
 
 def _is_tls(url: str) -> bool:
@@ -132,6 +147,11 @@ def client(broker: str) -> redis.Redis:
 def sibling(known: redis.Redis, port: int) -> redis.Redis:
     """A client for another server on the same host, with the same login and timeouts. Nothing connects yet."""
     return _like(known, port=port)
+
+
+def impatient(known: redis.Redis, step_s: float = STEP_S) -> redis.Redis:
+    """A client of the same server for who waits at a terminal: nothing is tried again, no step may take longer."""
+    return _like(known, socket_connect_timeout=step_s, socket_timeout=step_s, retry=_once())
 
 
 def unhurried(known: redis.Redis, seconds: float) -> redis.Redis:

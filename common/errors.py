@@ -71,6 +71,17 @@ class BrokerError(ManyeyesError):
         self.url = url
 
 
+class BrokerAway(BrokerError):
+    """It hangs, is away, or says that it is for later: waiting may help.
+
+    `mistakable`: nothing is there at all, so that the URL may be wrong.
+    """
+
+    def __init__(self, text: str, mistakable: bool = False) -> None:
+        super().__init__(text)
+        self.mistakable = mistakable
+
+
 class FencedError(ManyeyesError):
     """Another owner holds the run's lease: this one must write nothing more."""
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from common.broker import connect
-from common.errors import FencedError, ManyeyesError, UsageError
+import redis
+
+from common.asking import ANSWER_S, ask
+from common.errors import BrokerError, FencedError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.limits import LEASE_LIFE_S
 from producer import figures
 from producer.aggregator import Outputs, assemble
 from producer.journal import Journal
+from producer.late import told_if_late
 from producer.manifest import Manifest
 from producer.rundir import RunDir
 from producer.timings import RunFacts
@@ -19,8 +23,8 @@ from producer.timings import RunFacts
 _OWNER_S = 60.0
 
 
-def cancel(rundir: RunDir, broker_url: str | None) -> str:
-    """Returns one line for the user. Raises UsageError for a run that is finished."""
+def cancel(rundir: RunDir, broker_url: str | None, say: Callable[[str], None]) -> str:
+    """Returns one line for the user. Raises UsageError for a run that is finished, BrokerError: nothing has changed."""
     state = rundir.state()
     if state.finished:
         raise UsageError(f"run {rundir.run} is {state} already")
@@ -31,8 +35,20 @@ def cancel(rundir: RunDir, broker_url: str | None) -> str:
                 f"run {rundir.run} was submitted to a broker: set MANYEYES_BROKER_URL to it, to stop its workers"
             )
         # First of all: a run that cannot be cancelled now must not be found cancelled later.
-        connect(broker_url).close()
+        ask(broker_url, lambda _: None)
+    asked_before = rundir.cancel_asked()
     rundir.ask_to_cancel()
+    line = f"run {rundir.run} is asked to stop; waiting up to {_OWNER_S:g} s for its producer, or what is left of one"
+    try:
+        with told_if_late(say, line):
+            return _await_end(rundir, broker_url)
+    except BrokerError:
+        if not asked_before:
+            rundir.forget_cancel()
+        raise
+
+
+def _await_end(rundir: RunDir, broker_url: str | None) -> str:
     deadline = time.monotonic() + _OWNER_S
     while time.monotonic() < deadline:
         if (state := rundir.state()).finished:
@@ -73,17 +89,20 @@ def _tell_broker(rundir: RunDir, broker_url: str | None) -> str:
     """Stop the workers and free what Redis holds of the run; returns what the user must know of that."""
     if broker_url is None:
         return "; its shards stay in the broker, which was not named"
-    with connect(broker_url) as client:
-        ledger = Ledger(client, rundir.run)
-        ledger.set_state(RunState.CANCELLED)
-        # The directory's lock is ours, so a lease that still stands is a dead owner's: it only has to run out.
-        deadline = time.monotonic() + LEASE_LIFE_S + 1
-        while True:
-            try:
-                ledger.close(ledger.lease(None, rundir.last_token() + 1), RunState.CANCELLED)
-                figures.end(client, rundir.run, RunState.CANCELLED, ledger.now())
-                return "; its workers are free"
-            except FencedError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.2)
+    return ask(broker_url, lambda client: _close(client, rundir), LEASE_LIFE_S + ANSWER_S)
+
+
+def _close(client: redis.Redis, rundir: RunDir) -> str:
+    ledger = Ledger(client, rundir.run)
+    ledger.set_state(RunState.CANCELLED)
+    # The directory's lock is ours, so a lease that still stands is a dead owner's: it only has to run out.
+    deadline = time.monotonic() + LEASE_LIFE_S + 1
+    while True:
+        try:
+            ledger.close(ledger.lease(None, rundir.last_token() + 1), RunState.CANCELLED)
+            figures.end(client, rundir.run, RunState.CANCELLED, ledger.now())
+            return "; its workers are free"
+        except FencedError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.2)

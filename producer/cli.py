@@ -56,6 +56,10 @@ RUNS = Path("runs")
 console = Console(stderr=True)
 
 
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _version(asked: bool) -> None:
     if asked:
         print(f"manyeyes {__version__}")
@@ -265,7 +269,7 @@ def pause(run: Run = "latest", output: Output = RUNS, broker: Known = None) -> N
     """Let a run rest: its workers are free for others within a second, and nothing of it is lost."""
     from producer.pause import pause as rest
 
-    print(rest(_find(output, run, broker, "pause"), paused=True))
+    print(rest(_find(output, run, broker, "pause"), True, _say))
 
 
 @cli.command(epilog="Example:  producer unpause latest")
@@ -273,7 +277,7 @@ def unpause(run: Run = "latest", output: Output = RUNS, broker: Known = None) ->
     """Let a paused run go on."""
     from producer.pause import pause as rest
 
-    print(rest(_find(output, run, broker, "unpause"), paused=False))
+    print(rest(_find(output, run, broker, "unpause"), False, _say))
 
 
 @cli.command(epilog="Example:  producer runs --output results/")
@@ -281,7 +285,7 @@ def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     """List the runs of a folder, oldest first."""
     found, unreadable = run_lines(rundirs.all_runs(output))
     for line in unreadable:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _say(line)
     if as_json:
         print(json.dumps([run.to_json() for run in found]))
     elif not found:
@@ -320,7 +324,7 @@ def cancel(run: Run = "latest", output: Output = RUNS, broker: Broker = None) ->
     """Stop a run for good; what is done is kept and written out."""
     from producer.cancel import cancel as stop
 
-    print(stop(_find(output, run, broker, "cancel"), broker))
+    print(stop(_find(output, run, broker, "cancel"), broker, _say))
 
 
 @cli.command(epilog=show.RESULTS_EXAMPLES)

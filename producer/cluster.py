@@ -10,18 +10,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import redis
 
 from common import darknetfiles, modelfile, onnxfiles, presence
-from common.broker import celery_app, connect
+from common.broker import SOCKET_TIMEOUT_S, celery_app, client, connect
 from common.detector_info import DetectorInfo
 from common.detectortext import DetectorText
 from common.errors import ManyeyesError, ModelError, UsageError
 from common.limits import PROTOCOL
 from common.secrecy import redact
+from producer.arrival import Arrival
 from producer.crew import Connection
 from producer.local import LocalCluster
 from producer.rundir import RunDir
+
+T = TypeVar("T")
 
 #: Families whose weights are the bytes of the file that the user names.
 BY_FILE = ("onnx", "darknet")
@@ -66,6 +71,15 @@ class Cluster:
     #: None where the broker was given.
     local: LocalCluster | None
     broker_url: str
+    #: How a broker that was given is waited for until the run has an owner.
+    arrival: Arrival | None = None
+
+    def ask(self, question: Callable[[redis.Redis], T]) -> T:
+        """Before the run has an owner. A broker that was given is waited for; it may be asked twice.
+
+        Raises BrokerError when it has been away for too long; redis.RedisError otherwise.
+        """
+        return question(self.connection.client) if self.arrival is None else self.arrival.ask(question)
 
     def check(self) -> None:
         """Raises where the local broker or worker has ended; a cluster's workers may come and go."""
@@ -78,8 +92,9 @@ class Cluster:
         deadline = time.monotonic() + (LOCAL_START_S if self.local else wait_s)
         while True:
             self.check()
-            client = self.connection.client
-            live = presence.live_detectors(client, presence.live_processes(client))
+            live = self.ask(lambda client: presence.live_detectors(client, presence.live_processes(client)))
+            if self.arrival is not None:
+                deadline = max(deadline, self.arrival.workers_back_by)
             found = [info for info in live.values() if self.launch.detector == info.queue]
             found = found or [info for info in live.values() if info.name == self.launch.name]
             if found and self.local is None:
@@ -94,7 +109,8 @@ class Cluster:
             if time.monotonic() >= deadline or (live and self.local is not None):
                 raise self._nobody(sorted(live))
             if self.local is None and not told:
-                say(f"waiting for a worker that serves {self.launch.name!r}, {wait_s:g} s at most")
+                left = deadline - time.monotonic()
+                say(f"waiting for a worker that serves {self.launch.name!r}, {left:.0f} s at most")
                 told = True
             time.sleep(0.02)
 
@@ -120,7 +136,7 @@ class Cluster:
         """Says what could be used, and which command starts a worker; the URL's password stays out of it."""
         command = " ".join(["worker start", *self.launch.worker_options()])
         served = f"workers serve {', '.join(live)}" if live else "no worker is there"
-        others = [beat for beat in presence.live_workers(self.connection.client) if beat.v != PROTOCOL]
+        others = [beat for beat in self.ask(presence.live_workers) if beat.v != PROTOCOL]
         if others:
             # They take from other queues: nobody's images are lost to them, and none is looked at.
             served += (
@@ -144,10 +160,15 @@ def weights_sha256(path: Path, weights: str | None) -> str:
 
 
 @contextmanager
-def open_cluster(broker_url: str | None, launch: Launch, rundir: RunDir) -> Iterator[Cluster]:
-    """The given broker; or an embedded one and workers that are gone when the block ends."""
+def open_cluster(
+    broker_url: str | None, launch: Launch, rundir: RunDir, wait_s: float, say: Callable[[str], None]
+) -> Iterator[Cluster]:
+    """The given broker, which is waited for; or an embedded one and workers that are gone when the block ends."""
     if broker_url is not None:
-        yield Cluster(Connection(connect(broker_url), celery_app(broker_url)), launch, None, broker_url)
+        arrival = Arrival(broker_url, wait_s, say)
+        arrival.meet()
+        connection = Connection(client(broker_url), celery_app(broker_url))
+        yield Cluster(connection, launch, None, broker_url, arrival)
         return
     command = [sys.executable, "-m", "worker.cli", "start", *launch.worker_options()]
     given = {name: os.environ[name] for name in os.environ if name.startswith("MANYEYES_")}
@@ -155,4 +176,5 @@ def open_cluster(broker_url: str | None, launch: Launch, rundir: RunDir) -> Iter
     environment = {**given, "MANYEYES_ROOTS": "*"}
     with LocalCluster.start(worker_command=command, environment=environment, log_folder=rundir.logs) as local:
         url = local.broker_url
-        yield Cluster(Connection(connect(url), celery_app(url)), launch, local, url)
+        # Nobody types another URL: on a busy machine its answer may take a while.
+        yield Cluster(Connection(connect(url, SOCKET_TIMEOUT_S), celery_app(url)), launch, local, url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from common import logs
 from common.errors import ManyeyesError, UsageError
 from producer.lastwords import Log
+from producer.late import LATE_S
 
 
 def start(arguments: list[str], as_json: bool) -> int:
@@ -32,7 +34,13 @@ def start(arguments: list[str], as_json: bool) -> int:
         )
         os.close(write)
         with os.fdopen(read) as answer:
-            told = answer.read().splitlines()
+            try:
+                _say_what_is_waited_for(read, Log(Path(log.name), 0))
+                told = answer.read().splitlines()
+            except KeyboardInterrupt:
+                # It would begin a run of which nobody knows.
+                owner.terminate()
+                raise
         if not told:
             owner.wait()
             said = Log(Path(log.name), 0)
@@ -49,6 +57,16 @@ def start(arguments: list[str], as_json: bool) -> int:
     if not as_json:
         print(f"in the background; to follow it:  producer watch {run} --output {Path(folder).parent}", file=sys.stderr)
     return 0
+
+
+def _say_what_is_waited_for(answer: int, log: Log) -> None:
+    """Until its run has an id, or it has ended: its last line, if that is late."""
+    shown, wait_s = None, LATE_S
+    while not select.select([answer], [], [], wait_s)[0]:
+        wait_s = 0.5
+        if (line := log.last_line()) and line != shown:
+            shown = line
+            print(line, file=sys.stderr, flush=True)
 
 
 def _move(source: Path, destination: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
 from rich.table import Table
 
 from common import presence, registry
-from common.broker import connect
+from common.asking import ask
+from common.detector_info import DetectorInfo
+from common.presence import Beat
 
 #: Families that load a file, as the user names them.
 _BY_FILE = {"onnx": "FILE.onnx", "darknet": "FILE.cfg"}
@@ -28,9 +31,8 @@ def everything(broker_url: str | None) -> list[dict[str, Any]]:
         for model in registry.MODELS
     ]
     if broker_url is not None:
-        client = connect(broker_url)
-        live = presence.live_processes(client)
-        for queue, info in presence.live_detectors(client, live).items():
+        live, served = ask(broker_url, _served)
+        for queue, info in served.items():
             serving = [beat for beat in live if queue in beat.queues]
             workers = len({beat.worker for beat in serving})
             about = (
@@ -41,6 +43,11 @@ def everything(broker_url: str | None) -> list[dict[str, Any]]:
                 about += f". {info.caution}"
             found.append({"name": queue, "from": "served", "about": about})
     return found
+
+
+def _served(client: redis.Redis) -> tuple[list[Beat], dict[str, DetectorInfo]]:
+    live = presence.live_processes(client)
+    return live, presence.live_detectors(client, live)
 
 
 def table(found: list[dict[str, Any]]) -> Table:

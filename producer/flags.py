@@ -104,7 +104,7 @@ Wait = Annotated[
         envvar="MANYEYES_WAIT",
         metavar="SECONDS",
         min=0,
-        help="With a broker: how long to wait for a worker that serves the detector.",
+        help="With a broker: how long to wait for it to be there, and for a worker that serves the detector.",
     ),
 ]
 Publish = Annotated[

@@ -181,7 +181,7 @@ def workers(
     as_json: Annotated[bool, typer.Option("--json", envvar="MANYEYES_JSON", help="One JSON list on stdout.")] = False,
 ) -> None:
     """List who is there: what each worker serves, its speed, what it works on, and since when."""
-    from common.broker import connect
+    from common.asking import ask
     from common.secrecy import redact
     from producer import show
     from producer import workers as listing
@@ -190,8 +190,7 @@ def workers(
         raise UsageError(
             "no broker: set MANYEYES_BROKER_URL, or pass --broker; for a hub of this machine: $(producer url)"
         )
-    with connect(broker) as client:
-        found = listing.lines(client)
+    found = ask(broker, listing.lines)
     if as_json:
         print(json.dumps([line.to_json() for line in found]))
     elif found:

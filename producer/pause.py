@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from common.errors import ManyeyesError, UsageError
 from common.ledger import RunState
+from producer.late import told_if_late
 from producer.rundir import RunDir
 
 #: Seconds for an owner to notice; it looks once a second, and waits for a broker that is gone.
@@ -13,7 +15,7 @@ _OWNER_S = 30.0
 _LOOK_S = 0.05
 
 
-def pause(rundir: RunDir, paused: bool) -> str:
+def pause(rundir: RunDir, paused: bool, say: Callable[[str], None]) -> str:
     """Returns one line for the user. Raises UsageError for a run that nobody works on."""
     state = rundir.state()
     if state.finished:
@@ -21,6 +23,12 @@ def pause(rundir: RunDir, paused: bool) -> str:
     if not rundir.has_owner():
         raise UsageError(f"run {rundir.run} has no producer, nothing runs; to go on:  {rundir.command('resume')}")
     rundir.ask_to_pause(paused)
+    line = f"run {rundir.run} is told; waiting up to {_OWNER_S:g} s for its producer, which may wait for its broker"
+    with told_if_late(say, line):
+        return _await(rundir, paused)
+
+
+def _await(rundir: RunDir, paused: bool) -> str:
     wanted = RunState.PAUSED if paused else RunState.RUNNING
     deadline = time.monotonic() + _OWNER_S
     while rundir.state() is not wanted:

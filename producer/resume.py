@@ -58,7 +58,8 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
     launch = Launch(**data["launch"])
     try:
         embedded = data["embedded"]
-        with orderly(rundir), open_cluster(None if embedded else broker_url, launch, rundir) as cluster:
+        of_broker = (None if embedded else broker_url, launch, rundir, again.wait_s, talk.say)
+        with orderly(rundir), open_cluster(*of_broker) as cluster:
             preload()
             detector = cluster.detector(again.wait_s, talk.say)
             if detector.digest != spec.detector_digest:

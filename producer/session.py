@@ -22,7 +22,7 @@ from common import logs, osfault, wrongserver
 from common.brokerwords import reason
 from common.datasets import Choosing, Dataset, open_dataset
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, ExitCode, FencedError, ManyeyesError
+from common.errors import BrokerAway, BrokerError, ExitCode, FencedError, ManyeyesError
 from common.ledger import RunState
 from common.limits import DEFAULT_IMAGE_TIMEOUT_S, DEFAULT_MAX_PIXELS, DEFAULT_PRIORITY
 from common.spec import Spec
@@ -88,7 +88,7 @@ class Session:
         elif dataset is None:
             choice = Choosing(self.spec.exclude, kept=self.rundir.kept_lists())
             dataset = open_dataset(self.spec.datasets, choice=choice)
-        broker_cpu = _broker_cpu_s(client)
+        broker_cpu = self.cluster.ask(_broker_cpu_s)
         startup_s = time.monotonic() - self.begun
         owner = self._take_over(lambda: self._work(data, manifest, journal, dataset))
         self.rundir.write({**data, "state": RunState.RUNNING})
@@ -274,6 +274,9 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
     """One line for a broker that goes away, wherever it is missed first. Raises BrokerError."""
     try:
         yield
+    except BrokerAway as error:
+        again = f"; to go on:  {rundir.command('resume')}" if (rundir.path / RUN_FILE).exists() else ""
+        raise BrokerError(f"{error}{again}") from error
     except (redis.RedisError, OperationalError) as error:
         what = "refuses" if isinstance(error.__cause__ or error, redis.ResponseError) else "is lost"
         if (rundir.path / RUN_FILE).exists():

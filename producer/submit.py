@@ -82,7 +82,8 @@ def submit(request: Request, talk: Talk) -> Outcome:
         lists = _keep_lists(rundir, dataset.listed)
         for note in dataset.listed.notes:
             talk.say(f"note: {note}")
-        with orderly(rundir), open_cluster(request.broker_url, request.launch, rundir) as cluster:
+        of_broker = (request.broker_url, request.launch, rundir, request.wait_s, talk.say)
+        with orderly(rundir), open_cluster(*of_broker) as cluster:
             preload()
             detector = cluster.detector(request.wait_s, talk.say)
             if detector.caution and cluster.local is not None:
@@ -93,7 +94,7 @@ def submit(request: Request, talk: Talk) -> Outcome:
                 talk.say(f"note: {note}")
             facts = _facts(request, detector) | {"publish": publish, "lists": lists, "notes": dataset.listed.notes}
             rundir.write({**facts, "spec": spec.to_json(), "spec_digest": spec.digest})
-            _reserve(cluster.connection.client, rundir, spec)
+            cluster.ask(lambda client: _reserve(client, rundir, spec))
             talk.reserved(rundir)
             return Session(cluster, rundir, spec, detector, talk, begun).own(dataset)
     except KeyboardInterrupt:

@@ -16,10 +16,12 @@ import redis
 from rich.console import Console
 
 from common import typed
-from common.broker import connect
-from common.errors import BrokerError, ExitCode, UsageError
+from common.asking import ANSWER_S, ask
+from common.broker import client, impatient
+from common.errors import ExitCode, UsageError
 from common.ledger import RunState, run_key
 from common.secrecy import redact
+from common.silence import within
 from producer import figures as figures_of
 from producer import rundir as rundirs
 from producer import workers as listing
@@ -36,6 +38,20 @@ from producer.workers import WorkerLine
 LOOK_S = 1.0
 #: Seconds for which a worker that is gone stays in the list.
 _GONE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the broker says; the last two where the run's directory is not on this disk."""
+
+    figures: Figures | None
+    workers: list[WorkerLine]
+    #: Redis TIME, seconds.
+    now: float = 0.0
+    folder: str = ""
+
+
+_NOTHING = _Told(None, [])
 
 
 @dataclass(slots=True)
@@ -68,16 +84,22 @@ class Watched:
         return self._last
 
     def _look(self, client: redis.Redis | None) -> Look:
-        figures = None if client is None else figures_of.read(client, self.run)
-        workers = () if client is None else self._workers_of(listing.lines(client), figures)
+        told = _NOTHING if client is None else within(ANSWER_S, lambda: self._ask(client))
+        figures = told.figures
+        workers = () if client is None else self._workers_of(told.workers, figures)
         if self.rundir is not None:
             said = self.rundir.progress()
             progress = typed.read(Progress, said, spare=True) if said else None
             return Look(RunLine.of(self.rundir), progress, figures, workers)
-        if figures is None or client is None:
+        if figures is None:
             raise UsageError(f"the broker knows nothing of run {self.run}; its directory is on its owner's disk")
-        seconds, _ = client.time()
-        return Look(RunLine.from_afar(figures, seconds, self._folder(client)), figures.progress, figures, workers)
+        return Look(RunLine.from_afar(figures, told.now, told.folder), figures.progress, figures, workers)
+
+    def _ask(self, client: redis.Redis) -> _Told:
+        figures, workers = figures_of.read(client, self.run), listing.lines(client)
+        if self.rundir is not None or figures is None:
+            return _Told(figures, workers)
+        return _Told(figures, workers, client.time()[0], self._folder(client))
 
     def _folder(self, client: redis.Redis) -> str:
         """On its owner's disk; whoever may only watch is not told."""
@@ -121,12 +143,12 @@ def find(output: Path, name: str, broker_url: str | None) -> Watched:
     except UsageError as error:
         if broker_url is None:
             raise UsageError(f"{error}; for a run of another machine set MANYEYES_BROKER_URL") from None
-        client = connect(broker_url)
         nowhere = f"no run {name!r} in {output}, nor on the broker {redact(broker_url)}"
-        return Watched(_among(figures_of.all_runs(client), name, nowhere), None, client)
+        found = _among(ask(broker_url, figures_of.all_runs), name, nowhere)
+        return Watched(found, None, impatient(client(broker_url)))
     # The broker of an embedded run is its owner's alone.
     url = None if rundir.read().get("embedded") else broker_url
-    return Watched(rundir.run, rundir, None if url is None else _if_it_answers(url))
+    return Watched(rundir.run, rundir, None if url is None else impatient(client(url)))
 
 
 def _among(runs: list[Figures], name: str, nowhere: str) -> str:
@@ -137,13 +159,6 @@ def _among(runs: list[Figures], name: str, nowhere: str) -> str:
     if len(found) > 1:
         raise UsageError(f"{len(found)} runs on the broker begin with {name!r}: {found[0]}, {found[1]}...")
     return found[0]
-
-
-def _if_it_answers(url: str) -> redis.Redis | None:
-    try:
-        return connect(url)
-    except BrokerError:
-        return None  # the run's directory says enough
 
 
 def follow(watched: Watched, console: Console, as_json: bool) -> int:

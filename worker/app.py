@@ -27,7 +27,8 @@ from celery.worker.control import inspect_command
 from kombu import Queue
 
 from common import logs, presence
-from common.broker import celery_app, connect, refuse_wrong
+from common.asking import ask
+from common.broker import celery_app, refuse_wrong
 from common.detector_info import DetectorInfo
 from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError, line_of
 from common.limits import BROKER_START_S
@@ -171,12 +172,17 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
         _roots = Roots.parse(settings.roots, settings.map)
         _check_locks()
         child = check.start()
-        # Meanwhile: Celery itself would try for ever.
-        _await_broker(settings.broker_url)
-        _checked[:] = check.finish(child)
+        try:
+            # Meanwhile: Celery itself would try for ever.
+            _await_broker(settings.broker_url)
+            _checked[:] = check.finish(child)
+        finally:
+            child.kill()
     except ManyeyesError as error:
         logs.last_words(str(error), form if form is logs.Form.JSON else logs.wanted())
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
     app.conf.broker_transport_options["ack_emulation"] = True
     app.conf.task_queues = [Queue(name, routing_key=name) for name in (task_queue(info.queue) for info in _checked)]
     for info in _checked:
@@ -199,17 +205,19 @@ def _check_locks() -> None:
 
 def _await_broker(url: str) -> None:
     """A broker that is being restarted is waited for. Raises BrokerError for one that stays away."""
-    deadline = time.monotonic() + BROKER_START_S
+    deadline, told = time.monotonic() + BROKER_START_S, False
     while True:
         try:
-            with connect(url) as client:
-                # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
-                return presence.worker_leave(client, _node)
+            # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
+            return ask(url, lambda client: presence.worker_leave(client, _node))
         except redis.exceptions.NoPermissionError as error:
             raise UsageError(f"the broker refuses this worker: {error}") from None
-        except BrokerError:
+        except BrokerError as error:
             if time.monotonic() >= deadline:
                 raise
+            if not told:
+                log.warning("waiting up to %g s: %s", BROKER_START_S, error)
+                told = True
             time.sleep(0.2)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Any, cast
+from typing import cast
 
 import redis
 
-from common.broker import connect
+from common.asking import ask
+from common.broker import PREFIX
 from common.errors import ManyeyesError
 from common.limits import HEARTBEAT_S, IDLE_ILL_S, OVERDUE_S, START_ILL_S
-from common.messages import task_queue
+from common.messages import queue_keys, task_queue
 from common.presence import WorkerBeat, live_workers
 
 #: Seconds in which a worker that takes work is seen to: its heartbeat may be one old, and its first image take a while.
 _SECOND_LOOK_S = 3 * HEARTBEAT_S
+#: Seconds for all of it, and for each step: who probes waits no longer than a few.
+_ALL_S, _STEP_S = 4.5, 2.0
 
 
 def check(url: str, worker: str | None = None) -> str:
@@ -23,19 +26,22 @@ def check(url: str, worker: str | None = None) -> str:
 
     `worker`: only that one, by its node name; else all of this host.
     """
+    return ask(url, lambda client: _check(client, worker), _ALL_S, _STEP_S)
+
+
+def _check(client: redis.Redis, worker: str | None) -> str:
     host = socket.gethostname()
-    with connect(url) as client:
+    workers = _of_here(client, host, worker)
+    deadline = time.monotonic() + _SECOND_LOOK_S
+    while any(_passed_by(one, client) for one in workers) and time.monotonic() < deadline:
+        # Work that came a moment ago: its heartbeat does not know of it yet.
+        time.sleep(HEARTBEAT_S / 4)
         workers = _of_here(client, host, worker)
-        deadline = time.monotonic() + _SECOND_LOOK_S
-        while any(_passed_by(one, url) for one in workers) and time.monotonic() < deadline:
-            # Work that came a moment ago: its heartbeat does not know of it yet.
-            time.sleep(HEARTBEAT_S / 4)
-            workers = _of_here(client, host, worker)
     if not workers:
         who = worker or f"host {host}"
         raise ManyeyesError(f"{who}: no worker's heartbeat; it is starting, hung or dead: see its log, start it again")
     for one in workers:
-        ill = _ailment(one) or _passed_by(one, url)
+        ill = _ailment(one) or _passed_by(one, client)
         if ill:
             raise ManyeyesError(f"{one.worker}: {ill}")
     processes = sum(one.alive for one in workers)
@@ -54,20 +60,13 @@ def _ailment(one: WorkerBeat) -> str | None:
     return None
 
 
-def _passed_by(one: WorkerBeat, url: str) -> str | None:
+def _passed_by(one: WorkerBeat, client: redis.Redis) -> str | None:
     """Messages that wait while all processes idle: a consumer that no longer consumes."""
     if one.idle_s < IDLE_ILL_S:
         return None
-    from kombu import Queue
-
-    from common.broker import celery_app
-
-    with celery_app(url).connection_for_read() as connection:
-        for name in one.queues:
-            queue = Queue(task_queue(name), channel=connection.default_channel)
-            waiting = int(cast(Any, queue.queue_declare(passive=False)).message_count)
-            if waiting:
-                return (
-                    f"{waiting} messages wait in {name}, and it has taken none for {one.idle_s:.0f} s; start it again"
-                )
+    for name in one.queues:
+        # Not through kombu, which has a patience of its own.
+        waiting = sum(cast("list[int]", [client.llen(f"{PREFIX}{key}") for key in queue_keys(task_queue(name))]))
+        if waiting:
+            return f"{waiting} messages wait in {name}, and it has taken none for {one.idle_s:.0f} s; start it again"
     return None

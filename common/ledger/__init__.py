@@ -168,9 +168,11 @@ class Ledger:
     # The owner's side.
 
     def reserve(self, fields: dict[str, str]) -> bool:
-        """Take the run's id. False where it is taken."""
+        """Take the run's id; once more where the broker's answer was lost. False where another run has it."""
         if not self.client.hsetnx(self.run_key, "state", RunState.SUBMITTING):
-            return False
+            known = cast("bytes | None", self.client.hget(self.run_key, "created"))
+            if known is not None and known.decode() != fields.get("created"):
+                return False
         self.restore(fields)
         return True
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import redis
+from kombu.exceptions import OperationalError
 
-from common.broker import celery_app, connect
+from common.asking import ANSWER_S, ask
 from common.errors import BrokerError, UsageError, line_of
+from common.limits import SIGHT_S
 from common.secrecy import redact
-from producer.crew import Connection
 from producer.doctor import broker, machine, runs, workers
 from producer.doctor.finding import Finding, failed, note, warning
 from producer.hub import here, words
+
+Question = Callable[[redis.Redis], Iterator[Finding]]
 
 
 def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> Iterator[Finding]:
@@ -28,8 +31,16 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
             "broker", "none is configured: runs start one of their own", "MANYEYES_BROKER_URL names one"
         )
         return
+    parts: dict[str, Question] = {
+        "broker": lambda client: broker.findings(client, broker_url, redact(broker_url)),
+        "workers": workers.findings,
+        "images": lambda client: workers.sight_of(client, broker_url, dataset),
+        "runs": runs.findings,
+    }
     try:
-        client = connect(broker_url)
+        for part, question in parts.items():
+            yield from _as_far_as_allowed(part, broker_url, question)
+    # What gives no answer now gives none a moment later, and somebody waits.
     except (BrokerError, UsageError) as error:
         if said := here.remark(broker_url):
             yield failed("broker", f"{redact(broker_url)} {said.words}", said.remedy)
@@ -37,11 +48,6 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
         yield failed("broker", str(error), "mend that first: nothing else of the cluster can be looked at")
         if here.whose(broker_url) is None and (hub := _of_hub()):
             yield hub
-        return
-    with client, celery_app(broker_url) as app:
-        yield from _as_far_as_allowed("broker", broker.findings(client, broker_url, redact(broker_url)))
-        yield from _as_far_as_allowed("workers", workers.findings(Connection(client, app), dataset))
-        yield from _as_far_as_allowed("runs", runs.findings(client))
 
 
 def _of_hub() -> Finding | None:
@@ -58,10 +64,19 @@ def _of_hub() -> Finding | None:
     return None
 
 
-def _as_far_as_allowed(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+def _as_far_as_allowed(part: str, url: str, question: Question) -> Iterator[Finding]:
+    """What was found until the broker gave no more answer. Raises BrokerError, UsageError."""
+    found: list[Finding] = []
+    seconds = ANSWER_S + (SIGHT_S if part == "images" else 0.0)
+    fault: Exception | None = None
     try:
-        yield from findings
-    except redis.exceptions.NoPermissionError:
+        ask(url, lambda client: found.extend(question(client)), seconds)
+    except (BrokerError, redis.RedisError, OperationalError) as error:
+        fault = error
+    yield from list(found)
+    if isinstance(fault, BrokerError):
+        raise fault
+    if isinstance(fault, redis.exceptions.NoPermissionError):
         yield note(part, "this login may not look further", "log in as a producer: of a hub, `producer url`")
-    except redis.RedisError as error:
-        yield warning(part, f"not looked at further: {line_of(error)}", "look again when it does its work")
+    elif fault is not None:
+        yield warning(part, f"not looked at further: {line_of(fault)}", "look again when it does its work")

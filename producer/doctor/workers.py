@@ -9,7 +9,7 @@ from itertools import islice
 import redis
 
 from common import __version__, presence, refused, sight
-from common.broker import PREFIX
+from common.broker import PREFIX, celery_app
 from common.datasets import Dataset, is_url
 from common.limits import HEARTBEAT_LIFE_S, PROTOCOL
 from common.messages import task_queue
@@ -22,8 +22,7 @@ from producer.transport import ASKED, ask, cargo_place
 _OFF_S = 2.0
 
 
-def findings(connection: Connection, dataset: Dataset | None) -> Iterator[Finding]:
-    client = connection.client
+def findings(client: redis.Redis) -> Iterator[Finding]:
     found = presence.live_workers(client)
     if not found:
         yield warning("workers", "none is there", "on each machine:  worker start --join URL")
@@ -37,8 +36,6 @@ def findings(connection: Connection, dataset: Dataset | None) -> Iterator[Findin
     yield from _clocks(client, found)
     yield from _unserved(client, found)
     yield from _refused(client)
-    if dataset is not None and found:
-        yield from _sight(connection, found, dataset)
 
 
 def _each(found: Sequence[WorkerBeat]) -> Iterator[Finding]:
@@ -100,6 +97,14 @@ def _refused(client: redis.Redis) -> Iterator[Finding]:
     if counted := refused.counts(client):
         words = ", ".join(f"{times} {why}" for why, times in sorted(counted.items()))
         yield warning("messages", f"workers have refused {words}", "see their logs, and docs/security.md")
+
+
+def sight_of(client: redis.Redis, url: str, dataset: Dataset | None) -> Iterator[Finding]:
+    """Of the workers that are there, where a dataset was named."""
+    found = presence.live_workers(client) if dataset is not None else []
+    if dataset is not None and found:
+        with celery_app(url) as app:
+            yield from _sight(Connection(client, app), found, dataset)
 
 
 def _sight(connection: Connection, found: Sequence[WorkerBeat], dataset: Dataset) -> Iterator[Finding]:

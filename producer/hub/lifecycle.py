@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 import redis
 
 from common import logs, osfault, presence
+from common.asking import ask
 from common.broker import client
 from common.cargo import PORT_KEY
 from common.errors import ManyeyesError, UsageError
@@ -60,8 +61,7 @@ def up(folder: HubFolder, wish: Wish, say: Callable[[str], None]) -> Hub:
     with folder.exclusive():
         if folder.running() and (status := folder.status()) and status.state != HubState.ENDING:
             settings = running_settings(folder)
-            with client(settings.local_url(Role.PRODUCER)) as broker:
-                broker.set(PORT_KEY, settings.cargo_port)
+            ask(settings.local_url(Role.PRODUCER), lambda broker: broker.set(PORT_KEY, settings.cargo_port))
             return Hub(folder, settings, status, True, HubSettings.of(wish, folder.read()) == settings)
         _await_end(folder)
         before = folder.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -28,6 +29,13 @@ class Forgetful:
         text = valkey.volatile("127.0.0.1", self._port, valkey.password("secret"), self._folder)
         self._server = valkey.spawn(valkey.server_path(), text, self._log)
         wait_until(lambda: valkey.answers(("127.0.0.1", self._port), "secret"), what="the broker")
+
+    def stop(self) -> None:
+        """It hangs: the kernel goes on taking its connections."""
+        self._server.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._server.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         self.end()
