@@ -13,8 +13,9 @@ from kombu import compression
 from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
-from common import channel, tlsfault
+from common import channel, sentinel, tlsfault
 from common.errors import BrokerError, UsageError
 from common.replies import Patient
 from common.secrecy import redact
@@ -38,7 +39,7 @@ def check_url(url: str) -> None:
 
 
 def connect(url: str) -> redis.Redis:
-    """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`.
+    """A client for `redis://`, `rediss://`, `unix://`, `sentinel://` or Celery's `redis+socket://`.
 
     Raises UsageError for another scheme, BrokerError when the server does not answer.
     """
@@ -78,6 +79,9 @@ def client(url: str) -> redis.Redis:
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
         "health_check_interval": 30,
     }
+    if sentinel.is_sentinel(url):
+        address = sentinel.parse(url)
+        return _owning(address.pool(socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **timeouts))
     parts = urlsplit(url)
     if parts.scheme in ("unix", "redis+socket"):
         query = parse_qs(parts.query)
@@ -90,7 +94,9 @@ def client(url: str) -> redis.Redis:
             **timeouts,
         )
     if parts.scheme not in ("redis", "rediss"):
-        raise UsageError(f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss:// or unix:///PATH")
+        raise UsageError(
+            f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss://, sentinel:// or unix:///PATH"
+        )
     try:
         # Options of TLS go beside the URL: some have come from elsewhere, and been checked.
         return _Client.from_url(
@@ -142,7 +148,15 @@ class _Client(_Naming, Patient, redis.Redis):
 
 def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
     pool = known.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return _owning(sentinel.like(pool, changed))
     return _Client(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
+
+
+def _owning(pool: SentinelConnectionPool) -> redis.Redis:
+    """With the client, its connections are closed."""
+    found: redis.Redis = _Client.from_pool(pool)
+    return found
 
 
 def celery_app(url: str | None) -> Celery:
@@ -152,11 +166,13 @@ def celery_app(url: str | None) -> Celery:
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     _unpack_nothing()
-    channel.register()
-    app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
+    address = sentinel.parse(url) if url and sentinel.is_sentinel(url) else None
+    options = channel.register(address)
+    kombu_url = address.kombu_url if address else url and _kombu_url(url)
+    app = Celery("manyeyes", broker=kombu_url, set_as_current=False)
     app.conf.update(
         # Without it kombu would take any certificate.
-        broker_use_ssl=(url and tls_options(url)) or None,
+        broker_use_ssl=(url and not address and tls_options(url)) or None,
         # JSON only: nothing on the wire can be executed.
         accept_content=["json"],
         task_serializer="json",
@@ -185,6 +201,7 @@ def celery_app(url: str | None) -> Celery:
             "socket_timeout": SOCKET_TIMEOUT_S,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "socket_keepalive": True,
+            **options,
         },
         visibility_timeout=VISIBILITY_TIMEOUT_S,
     )
