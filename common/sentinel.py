@@ -164,7 +164,7 @@ class Sentinels(sentinel.Sentinel):
                 self.sentinels.sort(key=lambda other: other is not one)
                 return found[0], self._sibling or found[1]
             whys.append(f"{_where(one)} {found}")
-        raise sentinel.MasterNotFoundError(f"no Sentinel names a master {service_name!r} now: {', '.join(whys)}")
+        raise sentinel.MasterNotFoundError(f"no Sentinel names a master {service_name!r} now: {'; '.join(whys)}")
 
     def views(self) -> list[tuple[str, Place | str]]:
         """Each Sentinel, and the master that it names, or why it names none."""
@@ -179,7 +179,7 @@ class Sentinels(sentinel.Sentinel):
         except redis.ResponseError as error:
             return "is no Sentinel" if "unknown command" in str(error) else str(error)
         except redis.RedisError as error:
-            return f"does not answer ({error})"
+            return f"does not answer ({str(error).rstrip('.')})"
         if name not in masters:
             return f"knows {', '.join(map(repr, sorted(masters))) or 'none'}"
         if not self.check_master_state(masters[name], name):  # type: ignore[no-untyped-call]
@@ -193,10 +193,19 @@ def _where(one: redis.Redis) -> str:
 
 
 class Connection(sentinel.SentinelManagedConnection):
-    """One attempt: redis-py would ask all Sentinels four times over, with pauses; who connects tries again itself."""
+    """redis-py's asks at its first attempt only, and goes on to where it has been, be that a replica or hung by now.
+
+    And then it asks all Sentinels four times over, with pauses; here, who connects tries again itself.
+    """
 
     def connect(self) -> None:
-        self._connect_retry()  # type: ignore[no-untyped-call]
+        self.connect_check_health()
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = False) -> None:
+        if self._sock:
+            return
+        self.host, self.port = self.connection_pool.get_master_address()
+        super().connect_check_health(check_health, retry_socket_connect=False)
 
 
 def _pool(sentinels: Sentinels, connection: dict[str, Any]) -> sentinel.SentinelConnectionPool:
