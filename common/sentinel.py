@@ -47,8 +47,16 @@ class Address:
     @property
     def kombu_url(self) -> str:
         """With the first Sentinel only: kombu shows those after it, passwords included, to whoever asks a worker."""
+        return self._url(SCHEME, self.places[0])
+
+    def server_url(self, client: redis.Redis) -> str:
+        """Of the master that this client has found."""
+        pool: Any = client.connection_pool
+        return self._url("redis", pool.master_address or pool.get_master_address())
+
+    def _url(self, scheme: str, place: Place) -> str:
         login = f"{quote(self.username or '', '')}:{quote(self.password or '', '')}@" if self.password else ""
-        return f"{SCHEME}://{login}{shown(self.places[0])}/{self.db}"
+        return f"{scheme}://{login}{shown(place)}/{self.db}"
 
     def pool(self, **connection: Any) -> sentinel.SentinelConnectionPool:
         """Connections to the master, with redis-py's options for each."""
@@ -101,7 +109,7 @@ def parse(url: str) -> Address:
 
 
 def _unescaped(text: str) -> str | None:
-    if "@" in text or "/" in text:
+    if any(one in text for one in ",/@"):
         raise ValueError
     return unquote(text) or None
 

@@ -23,7 +23,7 @@ NAME = "cameras"
 
 @dataclass
 class Watched:
-    """Two servers, the first of which is the master at first, and who watches them."""
+    """Two servers by their ports, and who watches them by theirs."""
 
     servers: dict[int, subprocess.Popen[bytes]]
     sentinels: dict[int, subprocess.Popen[bytes]]
@@ -35,6 +35,11 @@ class Watched:
 
     def server(self, port: int) -> redis.Redis:
         return redis.Redis(port=port, password=PASSWORD)
+
+    @property
+    def first(self) -> int:
+        """The port of the first master."""
+        return next(iter(self.servers))
 
     @property
     def master(self) -> int:

@@ -40,7 +40,12 @@ from worker.refusals import Refusals
 log = logging.getLogger("manyeyes.worker")
 
 settings = Settings()
-app: Celery = celery_app(settings.broker_url)
+try:
+    app: Celery = celery_app(settings.broker_url)
+except UsageError as error:
+    # Plain `celery` would show how it came to import this.
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(ExitCode.USAGE)
 if dashboard.asked_for():
     if settings.broker_url is None:
         print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)

@@ -2,22 +2,82 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import redis
 
-from common.broker import connect, sibling, unhurried
-from common.presence import live_processes
-from tests.acceptance.commands import finish, producer, start
-from tests.acceptance.workers import a_worker, live
-from tests.sentinels import PASSWORD, SENTINELS_PASSWORD, sentinels
+from common import presence
+from common.broker import celery_app, connect, sibling, unhurried
+from tests.acceptance.commands import Said, finish, producer, start
+from tests.acceptance.workers import a_worker
+from tests.sentinels import NAME, PASSWORD, SENTINELS_PASSWORD, Watched, sentinels
 from tests.waiting import wait_until
 
-IMAGES = 60
+IMAGES = 24
 #: What must be the same bytes whatever happened on the way.
 TABLES = ("images.parquet", "detections.parquet")
+PLAIN = ["celery", "-A", "worker.app", "worker", "-c", "1", "--without-mingle", "--without-gossip"]
+
+
+@pytest.mark.timeout(200)
+def test_a_run_goes_on_at_the_master_that_sentinels_promote(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    (tmp_path / "plain").mkdir()
+    with sentinels(tmp_path) as watched:
+        url = watched.url
+        (tmp_path / "url").write_text(url)
+        join = ["worker", "start", "-c", "1", "--join", "url"]
+        with (
+            a_worker(join, tmp_path, url, MANYEYES_BROKER_URL="") as joined,
+            a_worker(PLAIN, tmp_path / "plain", url, 2, MANYEYES_ROOTS=str(tmp_path)) as plain,
+            connect(url) as client,
+            celery_app(url) as app,
+        ):
+            before = processes(client)
+            said = [submit(tmp_path, url, "quiet"), submit(tmp_path, url, "failed-over", watched)]
+            for one in said:
+                assert one.code == 0, one.err
+            for table in TABLES:
+                quiet, failed_over = (tmp_path / one.json["run_dir"] / table for one in said)
+                assert quiet.read_bytes() == failed_over.read_bytes()
+            assert "the broker was restarted; what it has lost is sent again" in said[1].err
+            assert joined.poll() is None and plain.poll() is None
+            wait_until(lambda: processes(client) == before, what="the heartbeats of the same processes")
+            wait_until(lambda: len(app.control.ping(timeout=2)) == 2, what="both workers' answers to Celery")
+            said.append(producer("doctor", "--json", cwd=tmp_path, MANYEYES_BROKER_URL=url))
+    found = [one["words"] for one in json.loads(said[-1].out) if one["part"] == "sentinel"]
+    [new] = [port for port in watched.servers if port != watched.first]
+    assert f"{NAME} is 127.0.0.1:{new}, say 2 of 3 Sentinels" in found and "the master has no replica now" in found
+    assert any("does not answer" in words for words in found)
+    words = "".join(log.read_text() for log in tmp_path.rglob("worker.log")) + "".join(
+        one.out + one.err for one in said
+    )
+    assert "sentinel://***@" in words
+    assert not [secret for secret in (PASSWORD, SENTINELS_PASSWORD) if f":{secret}" in words or f"={secret}" in words]
+
+
+def test_a_client_of_a_master_that_hangs_goes_to_the_new_one(tmp_path: Path) -> None:
+    with sentinels(tmp_path, count=1) as watched, connect(watched.url) as client, unhurried(client, 0.5) as hurried:
+        [other] = [port for port in watched.servers if port != watched.first]
+        assert hurried.info("server")["tcp_port"] == watched.first  # type: ignore[index]
+        with sibling(client, other) as replica:
+            assert replica.info("server")["tcp_port"] == other  # type: ignore[index]
+        with pytest.raises(redis.TimeoutError):
+            watched.servers[watched.first].send_signal(signal.SIGSTOP)
+            hurried.ping()
+        wait_until(lambda: watched.master == other, what="the replica's promotion")
+        assert hurried.set("a", 1)
+        wrong = watched.url.replace(SENTINELS_PASSWORD, "guess")
+        said = producer("workers", cwd=tmp_path, MANYEYES_BROKER_URL=wrong)
+        assert said.code == 1 and "wants another login: sentinel_username and sentinel_password" in said.error
+        said = producer("workers", cwd=tmp_path, MANYEYES_BROKER_URL=watched.url.replace(NAME, "other"))
+        assert said.code == 1 and "no Sentinel names a master 'other' now: 127.0.0.1:" in said.error
+        assert f"knows '{NAME}'" in said.error and "guess" not in said.err
 
 
 def photos(folder: Path) -> None:
@@ -28,42 +88,20 @@ def photos(folder: Path) -> None:
         (folder / f"{number:03d}.jpg").write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
 
 
-def results(output: Path) -> bool:
-    return any(path.stat().st_size for path in output.glob("*/journal.bin"))
+def processes(client: redis.Redis) -> set[tuple[str, int]]:
+    return {(beat.worker, beat.pid) for beat in presence.live_processes(client)}
 
 
-@pytest.mark.timeout(150)
-def test_a_run_goes_on_at_the_master_that_sentinels_promote(tmp_path: Path) -> None:
-    photos(tmp_path / "photos")
-    submit = ("submit", "photos", "--json", "--output")
-    with sentinels(tmp_path) as watched:
-        url = watched.url
-        (tmp_path / "url").write_text(url)
-        celery = ["celery", "-A", "worker.app", "worker", "-c", "1", "--without-mingle", "--without-gossip"]
-        (tmp_path / "plain").mkdir()
-        joined = ["worker", "start", "-c", "1", "--join", "url"]
-        with (
-            a_worker(joined, tmp_path, url, MANYEYES_BROKER_URL="") as joiner,
-            a_worker(celery, tmp_path / "plain", url, 2, MANYEYES_ROOTS=str(tmp_path)) as plain,
-            connect(url) as client,
-        ):
-            processes = {(beat.worker, beat.pid) for beat in live_processes(client)}
-            quiet = producer(*submit, "quiet", cwd=tmp_path, MANYEYES_BROKER_URL=url)
-            run = start("producer", *submit, "failed-over", cwd=tmp_path, MANYEYES_BROKER_URL=url)
-            wait_until(lambda: results(tmp_path / "failed-over"), what="the run's first result")
-            lost = watched.master
-            watched.servers[lost].kill()
-            # The one that the URL names first, too.
-            next(iter(watched.sentinels.values())).kill()
-            said = finish(run)
-            assert (quiet.code, said.code) == (0, 0), quiet.err + said.err
-            for table in TABLES:
-                whole, again = (tmp_path / Path(one.json["run_dir"]) / table for one in (quiet, said))
-                assert whole.read_bytes() == again.read_bytes()
-            assert "the broker does not do its work" in said.err, "it was in the run's middle"
-            assert joiner.poll() is None and plain.poll() is None
-            wait_until(lambda: {(beat.worker, beat.pid) for beat in live_processes(client)} == processes)
-            found = producer("doctor", "--json", cwd=tmp_path, MANYEYES_BROKER_URL=url)
-            print(found.out)
-    words = "".join(path.read_text() for path in tmp_path.rglob("worker.log")) + said.err + quiet.err + found.out
-    assert not [word for word in (PASSWORD, SENTINELS_PASSWORD) if f":{word}@" in words or f"={word}" in words]
+def submit(folder: Path, url: str, output: str, to_kill: Watched | None = None) -> Said:
+    """`to_kill`: in the run's middle, the master and the Sentinel that the URL names first."""
+    run = start("producer", "submit", "photos", "--json", "--output", output, cwd=folder, MANYEYES_BROKER_URL=url)
+    if to_kill is not None:
+        journals = folder / output
+        wait_until(
+            lambda: run.poll() is not None or any(one.stat().st_size for one in journals.glob("*/journal.bin")),
+            what="the run's first result",
+        )
+        for process in (to_kill.servers[to_kill.first], next(iter(to_kill.sentinels.values()))):
+            process.kill()
+            process.wait()
+    return finish(run)
