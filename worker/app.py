@@ -51,6 +51,7 @@ if dashboard.asked_for():
         print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
     dashboard.prepare(settings.broker_url, settings.cache)
+    app.conf.broker_transport_options.update(dashboard.broker_options(settings.broker_url))
 
 #: Set in a pool process by `_load`. One per process, as Celery's own signals are.
 _process: Any = None
