@@ -59,9 +59,9 @@ class Address:
         return f"{scheme}://{login}{shown(place)}/{self.db}"
 
     def pool(self, **connection: Any) -> sentinel.SentinelConnectionPool:
-        """Connections to the master, with redis-py's options for each."""
-        login = {"db": self.db, "username": self.username, "password": self.password}
-        return _pool(Sentinels(self), {**login, **connection})
+        """Connections to the master, with redis-py's options for each. A `credential_provider` knows better than the URL."""
+        login = {} if connection.get("credential_provider") else {"username": self.username, "password": self.password}
+        return _pool(Sentinels(self), {"db": self.db, **login, **connection})
 
 
 def is_sentinel(url: str) -> bool:

@@ -14,7 +14,7 @@ import redis
 
 from common import presence
 from common.broker import celery_app, connect, sibling, unhurried
-from common.sentinel import like
+from common.sentinel import like, parse
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.sentinels import NAME, PASSWORD, SENTINELS_PASSWORD, Watched, sentinels
@@ -74,6 +74,10 @@ def test_a_client_of_a_master_that_hangs_goes_to_the_new_one(tmp_path: Path) -> 
             watched.servers[watched.first].send_signal(signal.SIGSTOP)
             wait_until(lambda: watched.master == other, what="the replica's promotion")
             assert port_of(hurried) == other
+        renewed = redis.UsernamePasswordCredentialProvider("default", PASSWORD)
+        old = parse(watched.url.replace(f":{PASSWORD}@", ":old@"))
+        with redis.Redis.from_pool(old.pool(credential_provider=renewed)) as other_login:
+            assert port_of(other_login) == other
         wrong = watched.url.replace(SENTINELS_PASSWORD, "guess")
         said = producer("workers", cwd=tmp_path, MANYEYES_BROKER_URL=wrong)
         assert said.code == 1 and "wants another login: sentinel_username and sentinel_password" in said.error
@@ -81,6 +85,12 @@ def test_a_client_of_a_master_that_hangs_goes_to_the_new_one(tmp_path: Path) -> 
         said = producer("workers", cwd=tmp_path, MANYEYES_BROKER_URL=watched.url.replace(NAME, "other"))
         assert said.code == 1 and "no Sentinel names a master 'other' now" in said.error
         assert f"knows '{NAME}'" in said.error
+
+
+def test_plain_celery_refuses_a_wrong_url_in_one_line(tmp_path: Path) -> None:
+    said = finish(start(*PLAIN, cwd=tmp_path, MANYEYES_BROKER_URL="sentinel://a/0?ssl_ca_certs=ca.pem"))
+    assert said.code == 2 and "asks for TLS (ssl_ca_certs), which is not supported with Sentinel" in said.error
+    assert "Traceback" not in said.err
 
 
 def port_of(client: redis.Redis) -> int:
