@@ -59,7 +59,7 @@ class Address:
         return f"{scheme}://{login}{shown(place)}/{self.db}"
 
     def pool(self, **connection: Any) -> sentinel.SentinelConnectionPool:
-        """Connections to the master, with redis-py's options for each. A `credential_provider` knows better than the URL."""
+        """Connections to the master, with redis-py's options for each: a `credential_provider` goes before the URL."""
         login = {} if connection.get("credential_provider") else {"username": self.username, "password": self.password}
         return _pool(Sentinels(self), {"db": self.db, **login, **connection})
 
