@@ -14,8 +14,9 @@ from kombu import compression
 from kombu.exceptions import DecodeError
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
-from common import channel, silence, tlsfault, wrongserver
+from common import channel, sentinel, silence, tlsfault, wrongserver
 from common.brokerfile import login_of, url_of, without_login
 from common.brokerwords import Unannotated, reason
 from common.errors import BrokerAway, BrokerError, UsageError
@@ -43,7 +44,7 @@ def check_url(broker: str) -> None:
 
 
 def connect(broker: str, step_s: float = STEP_S) -> redis.Redis:
-    """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`, or for a file that holds one.
+    """A client for `redis://`, `rediss://`, `unix://`, `sentinel://` or Celery's `redis+socket://`, or a file with one.
 
     It is asked once, and may be silent for `step_s` seconds; the client that is returned is patient.
     Raises UsageError for another scheme, and for a server that can never be a broker, BrokerError when it does not
@@ -107,14 +108,17 @@ def _once() -> Retry:
 def client(broker: str) -> redis.Redis:
     """The same, but nothing connects yet: the first command does."""
     url, login = url_of(broker), login_of(broker)
-    if login is not None:
-        url = without_login(url)
     settings: dict[str, Any] = {
         "credential_provider": login,
         "socket_timeout": SOCKET_TIMEOUT_S,
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
         "health_check_interval": 30,
     }
+    if sentinel.is_sentinel(url):
+        address = sentinel.parse(url)
+        return _owning(address.pool(socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **settings))
+    if login is not None:
+        url = without_login(url)
     parts = urlsplit(url)
     if parts.scheme in ("unix", "redis+socket"):
         query = parse_qs(parts.query)
@@ -127,7 +131,9 @@ def client(broker: str) -> redis.Redis:
             **settings,
         )
     if parts.scheme not in ("redis", "rediss"):
-        raise UsageError(f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss:// or unix:///PATH")
+        raise UsageError(
+            f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss://, sentinel:// or unix:///PATH"
+        )
     try:
         # Options of TLS go beside the URL: some have come from elsewhere, and been checked.
         return _Client.from_url(
@@ -188,7 +194,15 @@ class _Client(_Naming, redis.Redis):
 
 def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
     pool = known.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return _owning(sentinel.like(pool, changed))
     return _Client(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
+
+
+def _owning(pool: SentinelConnectionPool) -> redis.Redis:
+    """With the client, its connections are closed."""
+    found: redis.Redis = _Client.from_pool(pool)
+    return found
 
 
 def celery_app(broker: str | None) -> Celery:
@@ -199,11 +213,13 @@ def celery_app(broker: str | None) -> Celery:
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     _unpack_nothing()
-    channel.register()
-    app = Celery("manyeyes", broker=_kombu_url(url) if url else None, set_as_current=False)
+    address = sentinel.parse(url) if url and sentinel.is_sentinel(url) else None
+    options = channel.register(address, login)
+    kombu_url = address.kombu_url if address else url and _kombu_url(url)
+    app = Celery("manyeyes", broker=kombu_url, set_as_current=False)
     app.conf.update(
         # Without it kombu would take any certificate.
-        broker_use_ssl=(url and tls_options(url)) or None,
+        broker_use_ssl=(url and not address and tls_options(url)) or None,
         # JSON only: nothing on the wire can be executed.
         accept_content=["json"],
         task_serializer="json",
@@ -232,7 +248,7 @@ def celery_app(broker: str | None) -> Celery:
             "socket_timeout": SOCKET_TIMEOUT_S,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "socket_keepalive": True,
-            channel.LOGIN: login,
+            **options,
         },
         visibility_timeout=VISIBILITY_TIMEOUT_S,
     )

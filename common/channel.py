@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import redis
 from kombu import transport
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
+from common import sentinel
 from common.replies import PatientPipeline, patient
 
-#: Of the transport's options: a redis.CredentialProvider, where user and password may change.
-LOGIN = "login"
+
+class Way(NamedTuple):
+    """How a broker is reached, where its URL alone does not say it."""
+
+    #: Sentinels that name the server.
+    address: sentinel.Address | None = None
+    #: User and password, where they may change.
+    login: redis.CredentialProvider | None = None
+
+
+#: Kombu shows a transport's options to whoever asks a worker for its figures: they say which of these, and no password.
+_ways: list[Way] = []
+_WAY = "way"
 
 
 class _Pipeline(PatientPipeline, kombu_redis.PrefixedRedisPipeline):
@@ -56,11 +69,27 @@ class Channel(kombu_redis.Channel):
         super()._get_client()  # type: ignore[misc]  # it checks redis-py's version
         return functools.partial(_Client, global_keyprefix=self.global_keyprefix)
 
+    @property
+    def _way(self) -> Way:
+        this: Any = self
+        options: dict[str, Any] = this.connection.client.transport_options
+        return _ways[options[_WAY]] if _WAY in options else Way()
+
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
-        this: Any = self
-        this._process_credential_provider(this.connection.client.transport_options.get(LOGIN), found)
+        self._process_credential_provider(self._way.login, found)  # type: ignore[attr-defined]
         return {**found, "connection_class": patient(found["connection_class"])}
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        address = self._way.address
+        if address is None:
+            return super()._get_pool(asynchronous)  # type: ignore[misc]
+        # Before kombu derives its own class from it.
+        self.connection_class = sentinel.Connection
+        params = self._connparams(asynchronous)
+        self.keyprefix_fanout = self.keyprefix_fanout.format(db=params["db"])
+        del params["host"], params["port"]
+        return address.pool(**params)
 
 
 class Transport(kombu_redis.Transport):
@@ -69,8 +98,14 @@ class Transport(kombu_redis.Transport):
     Channel = Channel
 
 
-def register() -> None:
-    """From now on, in this process: a broker's URL means this transport."""
-    for scheme in ("redis", "rediss"):
+def register(address: sentinel.Address | None, login: redis.CredentialProvider | None) -> dict[str, Any]:
+    """From now on, in this process: a broker's URL means this transport.
+
+    What comes back belongs into the transport's options: which way is meant, and the name that Flower wants.
+    """
+    for scheme in ("redis", "rediss", sentinel.SCHEME):
         transport.TRANSPORT_ALIASES[scheme] = "common.channel:Transport"
         transport._transport_cache.pop(scheme, None)  # type: ignore[attr-defined]
+    _ways.append(Way(address, login))
+    named = {} if address is None else {"master_name": address.master_name}
+    return {_WAY: len(_ways) - 1, **named}

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 #: Of URLs' queries: the parameters whose values let whoever reads them in; and a hub's certificate, which nobody reads.
 _SECRET = re.compile(
     r"(?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|googleaccessid|awsaccesskeyid"
-    r"|signature|sig|sas|token|[a-z]+[_-]token|jwt|password|passwd|pwd|username|secret|[a-z]+[_-]secret"
+    r"|signature|sig|sas|token|[a-z]+[_-]token|jwt|(?:[a-z]+[_-])?(?:password|passwd|pwd|username)"
+    r"|secret|[a-z]+[_-]secret"
     r"|(?:[a-z]+[_-])*(?:api|access)?key|auth|code|session|ssl_ca_data)",
     re.IGNORECASE,
 )

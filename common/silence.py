@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import redis
 
+from common import sentinel
 from common.errors import BrokerAway
 from common.replies import NOT_NOW, NotNow
 from common.secrecy import redact
@@ -73,7 +74,7 @@ def _nameless(url: str, fault: socket.gaierror) -> BrokerAway:
 
 def _where_it_hangs(url: str, error: redis.TimeoutError) -> str:
     parts = urlsplit(url)
-    if parts.hostname:
+    if parts.hostname and not sentinel.is_sentinel(url):
         there = (parts.hostname, parts.port or _DEFAULT_PORT)
         if not _done(lambda: socket.getaddrinfo(*there, type=socket.SOCK_STREAM)):
             return f"is not found: the name server does not say in time where {parts.hostname} is"

@@ -17,7 +17,7 @@ from common.brokerwords import cause, reason
 _OLDEST = (6, 2)
 _WANTED = "use Redis 7 or Valkey, or newer"
 _CLUSTER = "is a Redis Cluster, where keys lie on several servers: use a single server"
-_SENTINEL = "is a Sentinel, which keeps nothing itself: name the server that it watches"
+_SENTINEL = "is a Sentinel, which keeps nothing itself: write sentinel:// instead of redis://"
 _CLUSTER_ERRORS = frozenset({"MovedError", "AskError", "ClusterCrossSlotError"})
 _CLUSTER_WORDS = ("not allowed in cluster mode", "do not hash to the same slot")
 _NO_DATABASE = ("DB index is out of range", "invalid DB index")

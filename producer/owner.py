@@ -242,7 +242,7 @@ class Owner:
         self._check()
         lost = False
         if self._server_id() != self._server:
-            log.warning("the broker was restarted; what it has lost is sent again")
+            log.warning("the broker was restarted, or a replica promoted; what it has lost is sent again")
             self._ledger.lease(self._token)
             self._take_over()
             lost = True

@@ -41,7 +41,12 @@ from worker.refusals import Refusals
 log = logging.getLogger("manyeyes.worker")
 
 settings = Settings()
-app: Celery = celery_app(settings.broker_url)
+try:
+    app: Celery = celery_app(settings.broker_url)
+except UsageError as error:
+    # Plain `celery` would show how it came to import this.
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(ExitCode.USAGE)
 app.conf.worker_consumer = "worker.consumer:Consumer"
 if dashboard.asked_for():
     if settings.broker_url is None:
@@ -53,6 +58,7 @@ if dashboard.asked_for():
         logs.last_words(str(error), logs.wanted())
         sys.exit(ExitCode.USAGE)
     dashboard.prepare(settings.broker_url, settings.cache)
+    app.conf.broker_transport_options.update(dashboard.broker_options(settings.broker_url))
 
 #: Set in a pool process by `_load`. One per process, as Celery's own signals are.
 _process: Any = None

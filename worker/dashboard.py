@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from common import sentinel
 from common.folders import homeless
 from common.secrecy import redact
 
@@ -58,6 +59,11 @@ def prepare(broker_url: str, cache: Path | None) -> None:
     _lock(options)
     # Flower leaves it open to everybody: names of machines, counts of their tasks.
     Metrics.get = authenticated(Metrics.get)
+
+
+def broker_options(broker_url: str) -> dict[str, Any]:
+    """What Flower needs for its Broker page besides the URL: how it logs in to a Sentinel."""
+    return {"sentinel_kwargs": sentinel.parse(broker_url).login} if sentinel.is_sentinel(broker_url) else {}
 
 
 def _keep(options: Any, cache: Path | None, broker_url: str) -> None:

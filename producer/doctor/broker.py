@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import redis
 
-from common import tls
+from common import sentinel, tls
+from producer.doctor import sentinels
 from producer.doctor.finding import Finding, failed, note, ok, warning
 from producer.hub.addresses import is_loopback
 
@@ -30,6 +31,10 @@ def findings(client: redis.Redis, url: str, shown: str) -> Iterator[Finding]:
     """`shown` is the URL for people."""
     yield _round_trip(client, shown)
     info: dict[str, Any] = client.info()
+    if sentinel.is_sentinel(url):
+        address = sentinel.parse(url)
+        yield from sentinels.findings(address, int(info.get("connected_slaves", 0)))
+        url = address.server_url(client)
     yield _version(info)
     yield from _kind(info)
     yield _policy(info)

@@ -259,6 +259,21 @@ def test_a_lost_lease_comes_back_to_its_holder_but_not_after_another(ledger: Led
         ledger.lease(first)
 
 
+def test_a_lease_that_went_back_to_an_owner_before_is_this_owners(ledger: Ledger, client: redis.Redis) -> None:
+    """A failover to a replica that had not heard of the newest owner."""
+    key, before = "manyeyes:lease:" + ledger.run, ledger.lease(None)
+    ledger.release(before)
+    token = ledger.lease(None)
+    client.set(key, before)
+    client.hset("manyeyes:run:" + ledger.run, "fence", before)
+    assert ledger.lease(token) == token
+    with pytest.raises(FencedError):
+        ledger.lease(before)
+    client.delete(key)
+    with pytest.raises(FencedError):
+        ledger.lease(before)
+
+
 def test_a_closed_run_leaves_only_its_own_key_and_that_expires(ledger: Ledger, client: redis.Redis) -> None:
     token = ledger.lease(None)
     ledger.open(token, SHARD, ITEMS)

@@ -21,6 +21,8 @@ from common.secrecy import is_signed, redact
         "https://host/a.jpg?sv=1&sig=hunter2",
         "two: redis://:hunter2@a/0 and redis://:hunter2@b/0",
         "https://host/a.jpg?access_token=hunter2#x",
+        "sentinel://:hunter2@a:1;sentinel://:hunter2@b:1/0 is not there",
+        "sentinel://a:1,b:1/0?master_name=m&sentinel_password=hunter2",
         *(
             f"https://host/a.jpg?x=1&{name}=hunter2"
             for name in ("Subscription-Key", "access_key", "x-api-key", "code", "jwt", "sas", "session", "%73i%67")
