@@ -25,7 +25,7 @@ NOT_NOW = {
     "CLUSTERDOWN": "its cluster is down",
     "TRYAGAIN": "its cluster is moving keys",
     "BUSY": "it is busy with a script",
-    "OOM": "its memory is full",
+    "OOM": "its memory is full, as its maxmemory bounds it",
     "MISCONF": "it cannot write to its disk",
 }
 #: Where it stands inside another reply: of EXEC, and of a script by servers before Redis 7.

@@ -25,6 +25,15 @@ def full(client: redis.Redis) -> Iterator[redis.Redis]:
     client.config_set("maxmemory", 0)
 
 
+@pytest.fixture
+def plain(full: redis.Redis) -> Iterator[redis.Redis]:
+    """redis-py's own client of the same server."""
+    options = full.connection_pool.connection_kwargs
+    pool = redis.ConnectionPool(connection_class=redis.UnixDomainSocketConnection, **options)
+    with redis.Redis.from_pool(pool) as client:
+        yield client
+
+
 def raised(plain: redis.Redis, transaction: bool) -> redis.RedisError:
     with pytest.raises(redis.RedisError) as caught:
         plain.pipeline(transaction=transaction).set("key", IMAGE).execute()
@@ -33,14 +42,20 @@ def raised(plain: redis.Redis, transaction: bool) -> redis.RedisError:
 
 @pytest.mark.parametrize("transaction", [False, True])
 def test_our_own_pipelines_say_the_reason_only(full: redis.Redis, transaction: bool) -> None:
-    assert str(raised(full, transaction)) == f"{FULL}."
+    assert str(raised(full, transaction)) == "its memory is full, as its maxmemory bounds it (OOM)"
+
+
+def test_our_own_pipelines_repeat_nothing_that_was_sent(client: redis.Redis) -> None:
+    client.set("key", "x")
+    with pytest.raises(redis.ResponseError) as caught:
+        client.pipeline().lpush("key", IMAGE).execute()
+    assert str(caught.value) == "WRONGTYPE Operation against a key holding the wrong kind of value"
 
 
 @pytest.mark.parametrize("transaction", [False, True])
-def test_what_redis_py_puts_before_it_is_taken_away(full: redis.Redis, transaction: bool) -> None:
+def test_what_redis_py_puts_before_it_is_taken_away(plain: redis.Redis, transaction: bool) -> None:
     """As kombu's pipelines say it."""
-    with redis.Redis(connection_pool=full.connection_pool) as plain:
-        error = raised(plain, transaction)
+    error = raised(plain, transaction)
     assert "JFIF" in str(error)
     assert reason(error) == FULL
     assert line_of(error) == f"the broker fails: {FULL}"
@@ -51,8 +66,8 @@ def test_what_redis_py_puts_before_it_is_taken_away(full: redis.Redis, transacti
     assert Lines(Form.TEXT).format(record).endswith(f"lost: {FULL}.")
 
 
-def test_a_script_is_not_named(full: redis.Redis) -> None:
-    script = full.register_script("return redis.call('set', KEYS[1], 'x')")
+def test_a_script_is_not_named(plain: redis.Redis) -> None:
+    script = plain.register_script("return redis.call('set', KEYS[1], 'x')")
     with pytest.raises(redis.RedisError) as caught:
         script(["key"])
     assert "script: " in str(caught.value)
