@@ -55,7 +55,7 @@ class Worker:
         command = [sys.executable, "-m", "worker.cli", "start", "--detector", NAME, "-c", str(PROCESSES)]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, "--broker", self.serving.url, *self.serving.options],
+                [*command, "--join", self.serving.url, *self.serving.options],
                 cwd=self.serving.logs,
                 env={**os.environ, **self.serving.environment},
                 stdin=subprocess.DEVNULL,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from chaos.stage import Stage
 from chaos.wounds import Victims
+from common.errors import UsageError
 
 
 class Fault(Protocol):
@@ -23,12 +25,23 @@ class Fault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """All of them."""
+    """All of them, or those that were chosen."""
 
     faults: tuple[Fault, ...]
+    #: The kinds that strike the broker, and find nothing to strike while it does not do its work.
+    at_broker: frozenset[str]
 
     @classmethod
     def all(cls) -> Kinds:
-        from chaos.faults import broker, messages, producer, workers
+        from chaos.faults import broker, messages, outages, producer, workers
 
-        return cls((*workers.FAULTS, *broker.FAULTS, *messages.FAULTS, *producer.FAULTS))
+        at_broker = (*broker.FAULTS, *outages.FAULTS, *messages.FAULTS)
+        return cls((*workers.FAULTS, *at_broker, *producer.FAULTS), frozenset(fault.kind for fault in at_broker))
+
+    def only(self, chosen: Sequence[str]) -> Kinds:
+        """Raises UsageError for one that there is not."""
+        known = {fault.kind for fault in self.faults}
+        for kind in chosen:
+            if kind not in known:
+                raise UsageError(f'--only "{kind}" is no kind of fault; there are: {"; ".join(sorted(known))}')
+        return replace(self, faults=tuple(fault for fault in self.faults if fault.kind in chosen))
