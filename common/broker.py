@@ -15,8 +15,9 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from common import channel, tlsfault
+from common.brokerfile import login_of, url_of, without_login
 from common.errors import BrokerError, UsageError
-from common.replies import Patient
+from common.replies import PatientPipeline, patient
 from common.secrecy import redact
 from common.tls import is_unverified
 from common.tls import options as tls_options
@@ -32,17 +33,17 @@ CONNECT_TIMEOUT_S = 5.0
 VISIBILITY_TIMEOUT_S = 3600
 
 
-def check_url(url: str) -> None:
-    """Raises UsageError for a URL that names no Redis. Connects to nothing."""
-    client(url).close()
+def check_url(broker: str) -> None:
+    """Raises UsageError for a URL, or a file with one, that names no Redis. Connects to nothing."""
+    client(broker).close()
 
 
-def connect(url: str) -> redis.Redis:
-    """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`.
+def connect(broker: str) -> redis.Redis:
+    """A client for `redis://`, `rediss://`, `unix://` or Celery's `redis+socket://`, or for a file that holds one.
 
     Raises UsageError for another scheme, BrokerError when the server does not answer.
     """
-    found = client(url)
+    found, url = client(broker), url_of(broker)
     try:
         # What speaks no TLS may hear a handshake out for ever: it is not asked four times.
         (_like(found, socket_timeout=CONNECT_TIMEOUT_S, retry=_once()) if _is_tls(url) else found).ping()
@@ -71,9 +72,13 @@ def _once() -> Retry:
     return Retry(ExponentialBackoff(), 0)
 
 
-def client(url: str) -> redis.Redis:
+def client(broker: str) -> redis.Redis:
     """The same, but nothing connects yet: the first command does."""
-    timeouts: dict[str, Any] = {
+    url, login = url_of(broker), login_of(broker)
+    if login is not None:
+        url = without_login(url)
+    settings: dict[str, Any] = {
+        "credential_provider": login,
         "socket_timeout": SOCKET_TIMEOUT_S,
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
         "health_check_interval": 30,
@@ -87,7 +92,7 @@ def client(url: str) -> redis.Redis:
             db=db,
             username=parts.username and unquote(parts.username),
             password=parts.password and unquote(parts.password),
-            **timeouts,
+            **settings,
         )
     if parts.scheme not in ("redis", "rediss"):
         raise UsageError(f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss:// or unix:///PATH")
@@ -97,7 +102,7 @@ def client(url: str) -> redis.Redis:
             _without_tls(url),
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_keepalive=True,
-            **timeouts,
+            **settings,
             **tls_options(url),
         )
     except ValueError:
@@ -131,11 +136,15 @@ class _Naming:
             ) from None
 
 
-class _Pipeline(_Naming, Patient, redis.client.Pipeline):
+class _Pipeline(_Naming, PatientPipeline, redis.client.Pipeline):
     pass
 
 
-class _Client(_Naming, Patient, redis.Redis):
+class _Client(_Naming, redis.Redis):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connection_pool.connection_class = patient(self.connection_pool.connection_class)
+
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> redis.client.Pipeline:
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
@@ -145,8 +154,9 @@ def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
     return _Client(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
 
 
-def celery_app(url: str | None) -> Celery:
+def celery_app(broker: str | None) -> Celery:
     """The Celery app that producers send through and workers serve. Nothing connects yet."""
+    url, login = (url_of(broker), login_of(broker)) if broker else (None, None)
     # Celery, and its command line with the last one, let these override whatever an app was built with; the URL was
     # decided at the edge, from the first of them too.
     for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL"):
@@ -185,6 +195,7 @@ def celery_app(url: str | None) -> Celery:
             "socket_timeout": SOCKET_TIMEOUT_S,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "socket_keepalive": True,
+            channel.LOGIN: login,
         },
         visibility_timeout=VISIBILITY_TIMEOUT_S,
     )

@@ -7,10 +7,12 @@ is closed, a new one may lead to another server, and whatever waits out a broker
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
 import redis
+from kombu.exceptions import KombuError
 
 #: The first words of replies by which a server says that it will do it later, and what they say to people.
 NOT_NOW = {
@@ -27,6 +29,9 @@ NOT_NOW = {
 }
 #: Where it stands inside another reply: of EXEC, and of a script by servers before Redis 7.
 _WITHIN = re.compile(r"(?:because of: |-)([A-Z]+)\b")
+
+#: How a handshake of TLS fails, in OpenSSL's words.
+_TLS = ("CERTIFICATE_VERIFY_FAILED", "certificate", "ALERT_")
 
 
 class NotNow(redis.ConnectionError):
@@ -52,17 +57,53 @@ def read(error: redis.ResponseError) -> redis.RedisError:
 
 
 class Patient:
-    """Of a client or pipeline, before redis-py's class: its "not now" replies are lost connections."""
+    """Of a connection, before redis-py's class: its "not now" replies are lost connections, from its greeting on."""
 
-    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+    def read_response(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().parse_response(connection, command_name, **options)  # type: ignore[misc]
+            return super().read_response(*args, **options)  # type: ignore[misc]
         except redis.ResponseError as error:
             raise read(error) from None
 
+
+class PatientPipeline:
+    """Of a pipeline: so are those inside the reply of a transaction, whose commands have failed one by one."""
+
     def raise_first_error(self, commands: Any, response: Any) -> None:
-        """Of a transaction whose commands have failed one by one."""
         for answer in response:
             if isinstance(answer, redis.ResponseError) and (better := read(answer)) is not answer:
                 raise better from None
         super().raise_first_error(commands, response)  # type: ignore[misc]
+
+
+@functools.cache
+def patient(connection_class: type[Any]) -> type[Any]:
+    """The same class, patient."""
+    if issubclass(connection_class, Patient):
+        return connection_class
+    return type(connection_class.__name__, (Patient, connection_class), {})
+
+
+def passes(error: BaseException) -> bool:
+    """Whether it can work later without anybody's changing what is asked: all else is wrong for ever."""
+    # kombu's errors have Redis's for a cause.
+    found = error.__cause__ if isinstance(error, KombuError) and error.__cause__ else error
+    # A server that was started again knows no scripts: they are sent with the next try.
+    return isinstance(found, (redis.ConnectionError, redis.TimeoutError, redis.exceptions.NoScriptError, OSError))
+
+
+def wants_login(error: BaseException) -> bool:
+    """Whether the server, or who stands before it, does not know us: a password or a certificate was changed."""
+    found = error.__cause__ if isinstance(error, KombuError) and error.__cause__ else error
+    return isinstance(found, redis.AuthenticationError) or any(sign in str(found) for sign in _TLS)
+
+
+def why_not(error: BaseException) -> str:
+    """For people, of an error that is waited out."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if not wants_login(error):
+        return text
+    return (
+        f"it wants another password or certificate ({text}); a file that holds the URL is read anew at each try: "
+        "write the new one there; where the URL itself was given, start this again with the new one"
+    )

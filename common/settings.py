@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from common import detectortext
+from common import brokerfile, detectortext
 from common.folders import cache_folder
 from common.limits import FETCH_TIMEOUT_S
 from common.typedpath import expand
@@ -46,6 +46,11 @@ class Settings(BaseSettings):
 
     #: Obey all of Celery's remote commands, also those that change a worker: shutdown, pool_grow, revoke, and so on.
     remote_control: bool = False
+
+    @field_validator("broker_url")
+    @classmethod
+    def _found_later_too(cls, value: str | None) -> str | None:
+        return value and brokerfile.absolute(value)
 
     @field_validator("labels", "weights", "cache", mode="before")
     @classmethod

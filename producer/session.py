@@ -111,7 +111,9 @@ class Session:
         )
         while True:
             try:
-                return Owner(self.cluster.connection, work(), self.detector, report, self.cluster.check)
+                owner = Owner(self.cluster.connection, work(), self.detector, report, self.cluster.check)
+                unrest.over()
+                return owner
             except (redis.RedisError, OperationalError) as error:
                 unrest.outwait(error)
                 self.cluster.check()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
-import redis
-
 from common.errors import BrokerError
 from common.limits import HEARTBEAT_LIFE_S
+from common.replies import passes, why_not
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +35,20 @@ class Unrest:
 
         Raises the error itself where the broker will never do what is asked.
         """
-        # kombu's errors have Redis's for a cause.
-        if redis.exceptions.NoPermissionError in (type(error), type(error.__cause__)):
-            raise error  # waiting changes no permission
+        if not passes(error):
+            raise error
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-            log.warning("the broker does not do its work (%s); waiting up to %d s", error, BROKER_PATIENCE_S)
+            log.warning("waiting for the broker, up to %d s: %s", BROKER_PATIENCE_S, why_not(error))
         if now - self._away_since >= BROKER_PATIENCE_S:
-            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {error}") from None
+            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {why_not(error)}") from None
         time.sleep(_AGAIN_S)
 
     def over(self) -> None:
         """The broker does its work."""
+        if self._away_since is not None:
+            log.warning("the broker does its work again, after %.0f s", time.monotonic() - self._away_since)
         self._away_since = None
 
     def looked(self, lost: bool) -> None:

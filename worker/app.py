@@ -29,7 +29,7 @@ from kombu import Queue
 from common import logs, presence
 from common.broker import celery_app, connect
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError
+from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError, line_of
 from common.limits import BROKER_START_S
 from common.messages import DETECT_TASK, ShardMessage, task_queue
 from common.settings import Settings
@@ -41,6 +41,7 @@ log = logging.getLogger("manyeyes.worker")
 
 settings = Settings()
 app: Celery = celery_app(settings.broker_url)
+app.conf.worker_consumer = "worker.consumer:Consumer"
 if dashboard.asked_for():
     if settings.broker_url is None:
         print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)
@@ -72,6 +73,9 @@ def detect(**kwargs: Any) -> str:
     except ProtocolError as error:
         _process.refuse(error)
         raise
+    except redis.RedisError as error:
+        # Whoever owns the run sends the shard again.
+        outcome = f"given up: {line_of(error)}"
     log.info("%s", outcome)
     return outcome
 

@@ -13,11 +13,10 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 
-from common import logs, osfault, streams, typedpath
+from common import brokerfile, logs, osfault, streams, typedpath
 from common.broker import check_url
 from common.errors import ExitCode, UsageError, line_of
 from common.secrecy import hide, redact
-from common.typedpath import expand
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -120,7 +119,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     The model is checked first, in a process of its own; each pool process then loads it once.
     `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
     """
-    broker = broker and broker_url(broker)
+    broker = broker and brokerfile.absolute(broker)
     options = {
         "MANYEYES_DETECTOR": detector,
         "MANYEYES_BROKER_URL": broker,
@@ -144,20 +143,6 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     arguments = ["--concurrency", str(concurrency or cores()), "--hostname", node, "--loglevel", loglevel]
     app.worker_main(["worker", *arguments, "--without-mingle", "--without-gossip"])
     raise typer.Exit(exit_code())
-
-
-def broker_url(text: str) -> str:
-    """The URL, or what the file of that name holds. Raises UsageError."""
-    if "://" in text:
-        return text
-    try:
-        return Path(expand(text)).read_text().strip()
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no text"
-        raise UsageError(
-            f"--join {redact(text)} is neither redis://HOST:PORT/0 nor a file that can be read ({why}); "
-            "`producer url worker` prints what belongs there"
-        ) from None
 
 
 @cli.command(epilog="Example:  HEALTHCHECK CMD worker health")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import psutil
@@ -24,16 +25,20 @@ from common.ledger import Claim, Fate, Ledger
 from common.limits import COMMIT_PATIENCE_S, HEARTBEAT_S
 from common.messages import ShardMessage, ShardResult, unpack_items
 from common.presence import Beat, Speed
+from common.replies import passes
 from common.spec import Spec
 from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
 from worker.handback import HandBack
+from worker.outage import Outage
 from worker.recorder import Slot
 from worker.refusals import Refusals
 from worker.roots import Roots
 from worker.sources import Shard, Sources
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Why a claim was not given, or a result was dropped, for people; else it is the run's state.
 _NOT_NEEDED = {
@@ -124,13 +129,13 @@ class PoolProcess:
         logs.here(run=message.run, shard=str(message.shard), attempt=message.attempt)
         ledger = Ledger(self.client, message.run)
         try:
-            claim = ledger.claim(message, self.name)
+            claim = self._outwait("the claim", lambda: ledger.claim(message, self.name))
             if claim.status in ("spec", "large"):
                 raise ProtocolError(f"shard {message.shard} of {message.run} is not what was opened: {claim.status}")
             if claim.items is None:
                 return _not_needed(claim.status)
             begun, cpu = time.perf_counter(), time.process_time()
-            spec = self._spec_of(ledger, message.spec_digest)
+            spec = self._outwait("the run's options", lambda: self._spec_of(ledger, message.spec_digest))
         except redis.ResponseError as error:
             raise ProtocolError(f"shard {message.shard} of {message.run} cannot be read: {error}") from None
         shard = shard_of(message, spec.root, claim)
@@ -200,14 +205,20 @@ class PoolProcess:
 
     def _commit(self, ledger: Ledger, message: ShardMessage, result: bytes) -> str:
         """Work that is done is not thrown away for a broker that is gone, loading or full for a while."""
-        deadline = time.monotonic() + COMMIT_PATIENCE_S
+        return self._outwait("the commit", lambda: ledger.commit(message.shard, result))
+
+    def _outwait(self, what: str, ask: Callable[[], T]) -> T:
+        """Of a broker that will do it later. Raises redis.RedisError where it does not, or the worker ends."""
+        deadline, outage = time.monotonic() + COMMIT_PATIENCE_S, Outage(log, what)
         while True:
             try:
-                return ledger.commit(message.shard, result)
+                answer = ask()
+                outage.worked()
+                return answer
             except redis.RedisError as error:
-                if time.monotonic() >= deadline or self._slot.ending:
+                if not passes(error) or time.monotonic() >= deadline or self._slot.ending:
                     raise
-                log.warning("waits for the broker: %s", error)
+                outage.failed(error)
                 time.sleep(HEARTBEAT_S / 2)
 
     def _still_wanted(self) -> None:

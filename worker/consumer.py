@@ -1,0 +1,100 @@
+"""Celery's consumer in; one that waits for a broker as all else here does: soon again, one line before, one after.
+
+Celery's own waits up to 30 s between two tries, starts again at once where the broker answers and does nothing, with a
+traceback each time, and asks for ever what will never be done.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import redis
+from celery.exceptions import WorkerShutdown
+from celery.worker.consumer import Consumer as CelerysConsumer
+from celery.worker.consumer import consumer as _celerys
+from celery.worker.state import maybe_shutdown
+from kombu.exceptions import KombuError
+
+from common import logs
+from common.errors import ExitCode, line_of
+from common.replies import wants_login
+from worker.outage import Outage
+
+log = logging.getLogger("manyeyes.worker")
+celerys: Any = _celerys
+
+#: Seconds before the second try, twice as many before each further one, and the most; more where the broker does not
+#: know us: that takes a person, and servers count wrong logins.
+_AGAIN_S, _AGAIN_MOST_S, _LOGIN_MOST_S = 0.25, 2.0, 30.0
+#: Seconds for which a connection must have done its work before the broker is called back.
+_SETTLED_S = 3.0
+#: Seconds between looks whether the worker is to end.
+_LOOK_S = 0.25
+
+
+class Consumer(CelerysConsumer):
+    """See the module."""
+
+    connection_errors: tuple[type[Exception], ...]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._outage = Outage(log, "the worker")
+        self._tries = 0
+        self._settling: Any = None
+
+    def start(self) -> None:
+        """Raises WorkerShutdown where the broker will never do what is asked."""
+        try:
+            super().start()
+        except (redis.RedisError, KombuError) as error:
+            logs.last_words(line_of(error) or str(error), logs.wanted())
+            raise WorkerShutdown(ExitCode.ERROR) from None
+
+    def ensure_connected(self, conn: Any) -> Any:
+        while True:
+            maybe_shutdown()
+            try:
+                conn.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+            except self.connection_errors as error:
+                self._wait(error)
+            else:
+                self.first_connection_attempt = False
+                return conn
+
+    def on_ready(self) -> None:
+        super().on_ready()
+        self._settling = self.timer.call_after(_SETTLED_S, self._settled)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        self._wait(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        super().on_connection_error_after_connected(exc)
+        self._wait(exc)
+
+    def _settled(self) -> None:
+        self._tries = 0
+        self._outage.worked()
+
+    def _wait(self, error: Exception) -> None:
+        self._outage.failed(error)
+        most = _LOGIN_MOST_S if wants_login(error) else _AGAIN_MOST_S
+        until = time.monotonic() + min(most, _AGAIN_S * 2**self._tries)
+        self._tries = min(self._tries + 1, 16)
+        while (left := until - time.monotonic()) > 0:
+            maybe_shutdown()
+            time.sleep(min(_LOOK_S, left))
+
+
+def _said_otherwise(record: logging.LogRecord) -> bool:
+    """Celery's words on a lost connection, one for each try: `Consumer` has its own."""
+    words = (celerys.CONNECTION_RETRY, celerys.CONNECTION_ERROR, "Temporarily reducing", "Resuming normal")
+    return not record.getMessage().startswith(tuple(word.partition("%")[0] for word in words))
+
+
+celerys.logger.addFilter(_said_otherwise)
