@@ -14,7 +14,6 @@ from chaos.poisonable import NAME
 from common.errors import ExitCode
 from producer.prctl import die_with_parent
 from producer.rundir import RunDir, all_runs
-from worker.cli import broker_url
 
 #: Seconds from a producer's end to the next `resume`, as a patient user has it.
 RESUME_S = 1.0
@@ -30,7 +29,8 @@ class Driver:
 
     dataset: Path
     output: Path
-    url: str
+    #: Its URL, or a file that has it.
+    broker: str
     environment: dict[str, str]
     log: Path
     options: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Driver:
         command = [sys.executable, "-m", "producer.cli", *words]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, "--json", "--output", str(self.output), "--broker", broker_url(self.url)],
+                [*command, "--json", "--output", str(self.output), "--broker", self.broker],
                 cwd=self.log.parent,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
