@@ -82,10 +82,7 @@ class Storm:
         if not self._bag:
             self._bag = list(self._weather.kinds.faults)
             self._dice.shuffle(self._bag)
-        busy = stage.broker.out or stage.sight is None
-        for fault in self._bag:
-            if busy and fault.kind in self._weather.kinds.at_broker:
-                continue
+        for fault in filter(lambda one: self._weather.kinds.may(one, stage), self._bag):
             # Before, not after: what comes while a broker is restarted comes after the strike.
             done, struck = stage.tail.done.count, time.monotonic()
             try:

@@ -28,15 +28,17 @@ class Kinds:
     """All of them, or those that were chosen."""
 
     faults: tuple[Fault, ...]
-    #: The kinds that strike the broker, and find nothing to strike while it does not do its work.
+    #: Kinds that need a broker that does its work.
     at_broker: frozenset[str]
+    #: Those of them after which it does not for a while: the run gets on between two of these.
+    outages: frozenset[str]
 
     @classmethod
     def all(cls) -> Kinds:
         from chaos.faults import broker, messages, outages, producer, workers
 
         at_broker = (*broker.FAULTS, *outages.FAULTS, *messages.FAULTS)
-        return cls((*workers.FAULTS, *at_broker, *producer.FAULTS), frozenset(fault.kind for fault in at_broker))
+        return cls((*workers.FAULTS, *at_broker, *producer.FAULTS), _names(at_broker), _names(outages.FAULTS))
 
     def only(self, chosen: Sequence[str]) -> Kinds:
         """Raises UsageError for one that there is not."""
@@ -45,3 +47,13 @@ class Kinds:
             if kind not in known:
                 raise UsageError(f'--only "{kind}" is no kind of fault; there are: {"; ".join(sorted(known))}')
         return replace(self, faults=tuple(fault for fault in self.faults if fault.kind in chosen))
+
+    def may(self, fault: Fault, stage: Stage) -> bool:
+        """Whether it finds a broker to strike."""
+        if fault.kind in self.outages and any(wound.kind in self.outages for wound in stage.open_wounds()):
+            return False
+        return fault.kind not in self.at_broker or not (stage.broker.out or stage.sight is None)
+
+
+def _names(faults: Sequence[Fault]) -> frozenset[str]:
+    return frozenset(fault.kind for fault in faults)
