@@ -61,6 +61,8 @@ def _ailment(url: str, error: redis.RedisError) -> str:
     text = redact(str(error)).rstrip(".")
     if text.startswith("MISCONF"):
         return f"cannot keep what it is told: make room on its machine's disk, where its file lies ({text})"
+    if "resolution" in text or "not known" in text:
+        return f"has a name that has no address here ({text}): is it right, and does this machine's DNS answer?"
     return tlsfault.explain(url, error) or f"does not answer: {text}; is it running, and the URL right?"
 
 

@@ -170,10 +170,20 @@ class Owner:
         self._listing.end()
         self._oldest_open = None
         self._tell(self.progress(state))
-        self._share.leave()
-        self._ledger.close(self._token, state)
+        self._close(state)
         self._carriage.end()
         return state
+
+    def _close(self, state: RunState) -> None:
+        """All results are on disk; that the broker is away just now must not keep the tables from being written."""
+        while True:
+            try:
+                self._share.leave()
+                self._ledger.close(self._token, state)
+                return self._unrest.over()
+            except (redis.RedisError, OperationalError) as error:
+                self._unrest.outwait(error)
+                self._check()
 
     def let_go(self) -> None:
         """An interrupted owner lets go at once, so that `resume` need not wait for the lease to run out.

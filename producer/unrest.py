@@ -7,7 +7,7 @@ import time
 
 from common.errors import BrokerError
 from common.limits import HEARTBEAT_LIFE_S
-from common.replies import passes, why_not
+from common.replies import passes, wants_login, why_not
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ class Unrest:
         self._last_look = time.monotonic()
         self._shaken_until = 0.0
         self._away_since: float | None = None
+        #: Whether it is told that somebody must do something.
+        self._called = False
         #: The broker's clock less our monotonic one.
         self._clock: float | None = None
 
@@ -38,8 +40,8 @@ class Unrest:
         if not passes(error):
             raise error
         now = time.monotonic()
-        if self._away_since is None:
-            self._away_since = now
+        if self._away_since is None or (wants_login(error) and not self._called):
+            self._away_since, self._called = self._away_since or now, wants_login(error)
             log.warning("waiting for the broker, up to %d s: %s", BROKER_PATIENCE_S, why_not(error))
         if now - self._away_since >= BROKER_PATIENCE_S:
             raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {why_not(error)}") from None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from typing import Any
 
 import redis
-from celery.exceptions import WorkerShutdown
+from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.worker.consumer import Consumer as CelerysConsumer
 from celery.worker.consumer import consumer as _celerys
 from celery.worker.state import maybe_shutdown
@@ -93,8 +94,16 @@ class Consumer(CelerysConsumer):
 
 def _said_otherwise(record: logging.LogRecord) -> bool:
     """Celery's words on a lost connection, one for each try: `Consumer` has its own."""
-    words = (celerys.CONNECTION_RETRY, celerys.CONNECTION_ERROR, "Temporarily reducing", "Resuming normal")
+    words = (
+        celerys.CONNECTION_RETRY,
+        celerys.CONNECTION_ERROR,
+        "Temporarily reducing",
+        "Skipping prefetch",
+        "Resuming normal",
+    )
     return not record.getMessage().startswith(tuple(word.partition("%")[0] for word in words))
 
 
 celerys.logger.addFilter(_said_otherwise)
+# Of what tasks do when the connection is lost: it is decided, in `common.broker`.
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, module=__name__)

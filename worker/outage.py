@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from common.replies import why_not
+from common.replies import wants_login, why_not
 
 
 class Outage:
@@ -15,13 +15,16 @@ class Outage:
         self._log = log
         self._what = what
         self._since: float | None = None
+        #: Whether it is told that somebody must do something.
+        self._called = False
 
     def failed(self, error: Exception) -> None:
-        if self._since is None:
-            self._since = time.monotonic()
+        calls = wants_login(error)
+        if self._since is None or (calls and not self._called):
+            self._since, self._called = self._since or time.monotonic(), calls
             self._log.warning("%s: waits for the broker: %s", self._what, why_not(error))
 
     def worked(self) -> None:
         if self._since is not None:
-            self._log.info("%s: the broker is back, after %.0f s", self._what, time.monotonic() - self._since)
+            self._log.warning("%s: the broker is back, after %.0f s", self._what, time.monotonic() - self._since)
             self._since = None
