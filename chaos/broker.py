@@ -23,7 +23,7 @@ _POLL_S = 0.01
 #: Commands in its file, at least, when it is to load slowly: it looks for clients after each 1024.
 _SLOW_COMMANDS = 40_000
 #: Seconds that a sleep of the server's takes longer than what it was told.
-_SLEEP_MORE_S = 60e-6
+_SLEEP_MORE_S = 100e-6
 #: The key that fills its file.
 _FILLER = "chaos:filler"
 #: Of every server: nothing is saved but the append-only file, nothing forgotten, the environment kept in `ps`.
