@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -82,9 +83,11 @@ def test_one_that_hangs_takes_connections_and_answers_nothing(broker: Broker) ->
 def test_one_that_loads_says_so_and_has_its_data_then(broker: Broker) -> None:
     broker.fill()
     broker.kill()
+    begun = time.monotonic()
     broker.start(load_s=2.0)
     assert isinstance(reads(broker), redis.BusyLoadingError)
     wait_until(lambda: reads(broker) == b"1", what="the end of its loading")
+    assert time.monotonic() - begun > 2
 
 
 def test_a_new_password_is_in_the_file_later_than_in_the_broker(broker: Broker) -> None:
