@@ -21,7 +21,7 @@ from producer import valkey
 #: Seconds between looks at whether it answers yet.
 _POLL_S = 0.01
 #: Commands in its file, at least, when it is to load slowly: it looks for clients after each 1024.
-_SLOW_COMMANDS = 40_000
+_SLOW_COMMANDS = 20_000
 #: Seconds that a sleep of the server's takes longer than what it was told.
 _SLEEP_MORE_S = 100e-6
 #: The key that fills its file.
