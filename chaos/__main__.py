@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from chaos.faults import Kinds
 from chaos.report import table
 from chaos.session import IMAGES_PER_S, Plan, Session
 from chaos.storm import Weather
@@ -25,6 +26,7 @@ EXAMPLES = "\n\n".join(
         "python -m chaos --seconds 120 --seed 7",
         "python -m chaos --seconds 600 --workers 3 --json > chaos.json",
         "python -m chaos --seconds 60 --no-poison --folder /tmp/storm",
+        "python -m chaos --seconds 60 --only loading --only 'rotated password'",
     )
 )
 
@@ -38,6 +40,9 @@ def chaos(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     workers: Annotated[int, typer.Option(min=1, help="Workers, of 2 processes each.")] = 2,
     images: Annotated[int, typer.Option(min=0, help=f"0: {IMAGES_PER_S} a second.")] = 0,
     every: Annotated[float, typer.Option(min=0.5, help="Seconds between faults, in the mean.")] = 5,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="A kind of fault, as the report names it; repeatable.")
+    ] = None,
     poison: Annotated[bool, typer.Option(help="Images that segfault, that allocate without end, that hang.")] = True,
     folder: Annotated[
         Path | None, typer.Option(help="A new folder for runs and logs, which is kept. [a temporary one]")
@@ -47,7 +52,10 @@ def chaos(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     """One quiet run, and the same run under random faults: their tables must be the same bytes."""
     if folder is not None and folder.exists():
         raise ManyeyesError(f"--folder {folder} is there already; name a new one")
-    plan = Plan(Weather(seconds, seed, every), workers, images or max(round(seconds * IMAGES_PER_S), 400), poison)
+    kinds = Kinds.all().only(only) if only else Kinds.all()
+    plan = Plan(
+        Weather(seconds, seed, every, kinds), workers, images or max(round(seconds * IMAGES_PER_S), 400), poison
+    )
     place = folder.absolute() if folder else Path(tempfile.mkdtemp(prefix="manyeyes-chaos-"))
     say = Console(stderr=True, highlight=False, markup=False)
     # INT too: a shell ignores it for what it puts in the background, and the producer would inherit that.

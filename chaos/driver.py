@@ -29,7 +29,8 @@ class Driver:
 
     dataset: Path
     output: Path
-    url: str
+    #: Its URL, or a file that has it.
+    broker: str
     environment: dict[str, str]
     log: Path
     options: tuple[str, ...] = ()
@@ -86,7 +87,7 @@ class Driver:
         command = [sys.executable, "-m", "producer.cli", *words]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, "--json", "--output", str(self.output), "--broker", self.url],
+                [*command, "--json", "--output", str(self.output), "--broker", self.broker],
                 cwd=self.log.parent,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,

@@ -28,7 +28,8 @@ GRACE_S = 30.0
 class Serving:
     """How every worker is started."""
 
-    url: str
+    #: Its URL, or a file that has it.
+    broker: str
     environment: dict[str, str]
     logs: Path
     options: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class Worker:
         command = [sys.executable, "-m", "worker.cli", "start", "--detector", NAME, "-c", str(PROCESSES)]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, "--broker", self.serving.url, *self.serving.options],
+                [*command, "--broker", self.serving.broker, *self.serving.options],
                 cwd=self.serving.logs,
                 env={**os.environ, **self.serving.environment},
                 stdin=subprocess.DEVNULL,

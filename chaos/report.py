@@ -15,13 +15,14 @@ from chaos.wounds import Wound
 
 @dataclass(frozen=True, slots=True)
 class KindFacts:
-    """Faults of one kind. Seconds to recover; `unhealed` had not when all ended."""
+    """Faults of one kind. Seconds to recover, of each in the order of their strikes; `unhealed` had not at the end."""
 
     kind: str
     count: int
     median_s: float | None
     worst_s: float | None
     unhealed: int
+    each_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,15 @@ def by_kind(wounds: Sequence[Wound]) -> tuple[KindFacts, ...]:
         mine = [wound.healed_s for wound in wounds if wound.kind == kind]
         healed = [seconds for seconds in mine if seconds is not None]
         middle, worst = (round(median(healed), 1), round(max(healed), 1)) if healed else (None, None)
-        found.append(KindFacts(kind, len(mine), middle, worst, len(mine) - len(healed)))
+        each = tuple(round(seconds, 1) for seconds in healed)
+        found.append(KindFacts(kind, len(mine), middle, worst, len(mine) - len(healed), each))
     return tuple(found)
 
 
 def table(kinds: Sequence[KindFacts]) -> Table:
-    shown = Table("fault", "count", "median s", "worst s", "not healed", title="seconds to recover")
+    shown = Table("fault", "count", "median s", "worst s", "each s", "not healed", title="seconds to recover")
     for one in kinds:
-        shown.add_row(one.kind, str(one.count), str(one.median_s), str(one.worst_s), str(one.unhealed or ""))
+        each = " ".join(f"{seconds:.0f}" for seconds in one.each_s)
+        seconds = (str(one.median_s), str(one.worst_s), each)
+        shown.add_row(one.kind, str(one.count), *seconds, str(one.unhealed or ""))
     return shown

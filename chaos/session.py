@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -68,7 +69,7 @@ class Session:
             broker = Broker(self._logs / "broker.log")
             stack.callback(broker.close)
             broker.start()
-            fleet = Fleet(plan.workers, Serving(broker.url, environment, self._logs, options))
+            fleet = Fleet(plan.workers, Serving(os.fspath(broker.url_file), environment, self._logs, options))
             stack.callback(fleet.close)
             self._waiting.wait(lambda: self._beating(broker) == fleet.processes, START_S, "the workers' heartbeats")
             begun = time.monotonic()
@@ -120,7 +121,7 @@ class Session:
     ) -> Driver:
         options = ("--image-timeout", str(IMAGE_TIMEOUT_S)) if self._plan.poison else ()
         output, log = self._folder / name, self._logs / f"{name}.log"
-        driver = Driver(dataset, output, broker.url, environment, log, options)
+        driver = Driver(dataset, output, os.fspath(broker.url_file), environment, log, options)
         stack.callback(driver.close)
         driver.submit()
         return driver

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import redis
 
+from chaos.broker import Broker
 from chaos.fleet import Fleet, runs
 from common import presence
 from common.broker import PREFIX
@@ -52,13 +53,13 @@ class Sight:
     open: tuple[OpenShard, ...]
 
 
-def look(client: redis.Redis, run: str, fleet: Fleet) -> Sight | None:
+def look(broker: Broker, run: str, fleet: Fleet) -> Sight | None:
     """None where the broker does not answer."""
     alive: dict[int, set[int]] = {worker.number: set() for worker in fleet.workers}
     names = set()
     try:
-        beats = presence.live_processes(client)
-        shards = Ledger(client, run).open_shards()
+        beats = presence.live_processes(broker.client)
+        shards = Ledger(broker.client, run).open_shards()
     except (redis.RedisError, ManyeyesError):
         return None
     for beat in beats:

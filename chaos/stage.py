@@ -34,7 +34,7 @@ class Stage:
         self.fleet.tick()
         self.driver.tick()
         self.tail.read()
-        self.sight = look(self.broker.client, self.rundir.run, self.fleet)
+        self.sight = look(self.broker, self.rundir.run, self.fleet)
         for wound in self.open_wounds():
             wound.look(self.sight, self.tail.done, self.driver.running or self.driver.finished)
 

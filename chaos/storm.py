@@ -27,6 +27,7 @@ class Weather:
     seed: int
     #: Seconds between faults, in the mean.
     every_s: float
+    kinds: Kinds
 
 
 class Storm:
@@ -79,9 +80,9 @@ class Storm:
         """The first of the kinds that are left of this round and that find what they strike."""
         stage = self._stage
         if not self._bag:
-            self._bag = list(Kinds.all().faults)
+            self._bag = list(self._weather.kinds.faults)
             self._dice.shuffle(self._bag)
-        for fault in self._bag:
+        for fault in filter(lambda one: self._weather.kinds.may(one, stage), self._bag):
             # Before, not after: what comes while a broker is restarted comes after the strike.
             done, struck = stage.tail.done.count, time.monotonic()
             try:

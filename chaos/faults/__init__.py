@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from chaos.stage import Stage
 from chaos.wounds import Victims
+from common.errors import UsageError
 
 
 class Fault(Protocol):
@@ -23,12 +25,35 @@ class Fault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """All of them."""
+    """All of them, or those that were chosen."""
 
     faults: tuple[Fault, ...]
+    #: Kinds that need a broker that does its work.
+    at_broker: frozenset[str]
+    #: Those of them after which it does not for a while: the run gets on between two of these.
+    outages: frozenset[str]
 
     @classmethod
     def all(cls) -> Kinds:
-        from chaos.faults import broker, messages, producer, workers
+        from chaos.faults import broker, messages, outages, producer, workers
 
-        return cls((*workers.FAULTS, *broker.FAULTS, *messages.FAULTS, *producer.FAULTS))
+        at_broker = (*broker.FAULTS, *outages.FAULTS, *messages.FAULTS)
+        return cls((*workers.FAULTS, *at_broker, *producer.FAULTS), _names(at_broker), _names(outages.FAULTS))
+
+    def only(self, chosen: Sequence[str]) -> Kinds:
+        """Raises UsageError for one that there is not."""
+        known = {fault.kind for fault in self.faults}
+        for kind in chosen:
+            if kind not in known:
+                raise UsageError(f'--only "{kind}" is no kind of fault; there are: {"; ".join(sorted(known))}')
+        return replace(self, faults=tuple(fault for fault in self.faults if fault.kind in chosen))
+
+    def may(self, fault: Fault, stage: Stage) -> bool:
+        """Whether it finds a broker to strike."""
+        if fault.kind in self.outages and any(wound.kind in self.outages for wound in stage.open_wounds()):
+            return False
+        return fault.kind not in self.at_broker or not (stage.broker.out or stage.sight is None)
+
+
+def _names(faults: Sequence[Fault]) -> frozenset[str]:
+    return frozenset(fault.kind for fault in faults)

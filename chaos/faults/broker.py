@@ -21,7 +21,7 @@ class CutConnections:
     kind: str = "cut connections"
 
     def strike(self, stage: Stage, dice: random.Random) -> Victims | None:
-        victims = _everything(stage)
+        victims = everything(stage)
         for sort in ("normal", "pubsub"):
             stage.broker.client.client_kill_filter(_type=sort, skipme=True)
         return victims
@@ -34,7 +34,7 @@ class Restart:
     kind: str = "restart broker"
 
     def strike(self, stage: Stage, dice: random.Random) -> Victims | None:
-        victims = _everything(stage)
+        victims = everything(stage)
         stage.broker.kill()
         time.sleep(GONE_S)
         stage.broker.start()
@@ -53,7 +53,7 @@ class RestartOlder:
         while stage.tail.done.count == done and time.monotonic() < deadline:
             time.sleep(0.1)
             stage.tick()
-        victims = _everything(stage)
+        victims = everything(stage)
         stage.broker.kill()
         stage.broker.put_back()
         time.sleep(GONE_S)
@@ -68,7 +68,7 @@ class RestartEmpty:
     kind: str = "restart broker, no file"
 
     def strike(self, stage: Stage, dice: random.Random) -> Victims | None:
-        victims = _everything(stage)
+        victims = everything(stage)
         stage.broker.kill()
         stage.broker.forget()
         time.sleep(GONE_S)
@@ -83,7 +83,7 @@ class Flush:
     kind: str = "flush broker"
 
     def strike(self, stage: Stage, dice: random.Random) -> Victims | None:
-        victims = _everything(stage)
+        victims = everything(stage)
         stage.broker.client.flushall()
         return victims
 
@@ -91,7 +91,7 @@ class Flush:
 FAULTS = (CutConnections(), Restart(), RestartOlder(), RestartEmpty(), Flush())
 
 
-def _everything(stage: Stage) -> Victims:
+def everything(stage: Stage) -> Victims:
     """All shards in flight. The workers live on, but must be seen to live."""
     whole = frozenset(worker.number for worker in stage.whole_workers())
     return Victims(whole, shards=stage.open())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chaos.receipt import Receipt
-from chaos.report import KindFacts, Report
+from chaos.report import KindFacts, Report, by_kind
+from chaos.wounds import Victims, Wound
 
 RECEIPT = Receipt(100, lost=0, doubled=0, rows_different=0, files_different=(), failed={}, verify="agrees")
 REPORT = Report(
@@ -35,3 +36,14 @@ def test_what_is_lost_or_never_healed_is_not_clean() -> None:
     assert REPORT.clean and "lost 0, doubled 0" in REPORT.sentence()
     assert not replace(REPORT, receipt=replace(RECEIPT, lost=1)).clean
     assert not replace(REPORT, kinds=(KindFacts("kill", 3, 1.0, 2.0, unhealed=1),)).clean
+
+
+def test_each_fault_has_its_seconds() -> None:
+    def wound(kind: str, healed_s: float | None) -> Wound:
+        return Wound(kind, Victims(), struck=0.0, done=0, healed_s=healed_s)
+
+    wounds = [wound("loading", 14.06), wound("kill", None), wound("loading", 9.0), wound("loading", 21.0)]
+    assert by_kind(wounds) == (
+        KindFacts("kill", 1, None, None, unhealed=1),
+        KindFacts("loading", 3, 14.1, 21.0, unhealed=0, each_s=(14.1, 9.0, 21.0)),
+    )
