@@ -43,7 +43,8 @@ class Consumer(CelerysConsumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._outage = Outage(log, "the worker")
-        self._tries = 0
+        #: By whether the broker did not know us: an outage of another kind makes no login wait longer.
+        self._tries = {True: 0, False: 0}
         self._settling: Any = None
 
     def start(self) -> None:
@@ -79,14 +80,15 @@ class Consumer(CelerysConsumer):
         self._wait(exc)
 
     def _settled(self) -> None:
-        self._tries = 0
+        self._tries = {True: 0, False: 0}
         self._outage.worked()
 
     def _wait(self, error: Exception) -> None:
         self._outage.failed(error)
-        most = _LOGIN_MOST_S if wants_login(error) else _AGAIN_MOST_S
-        until = time.monotonic() + min(most, _AGAIN_S * 2**self._tries)
-        self._tries = min(self._tries + 1, 16)
+        login = wants_login(error)
+        most = _LOGIN_MOST_S if login else _AGAIN_MOST_S
+        until = time.monotonic() + min(most, _AGAIN_S * 2 ** self._tries[login])
+        self._tries[login] = min(self._tries[login] + 1, 16)
         while (left := until - time.monotonic()) > 0:
             maybe_shutdown()
             time.sleep(min(_LOOK_S, left))
