@@ -49,7 +49,7 @@ def read(client: redis.Redis) -> Reading:
     pipe.time()
     pipe.info("memory")
     pipe.hgetall(REFUSED_KEY)
-    pipe.zrange(WAITING_KEY, 0, MOST_RUNS - 1, desc=True, withscores=True)
+    pipe.zrange(WAITING_KEY, -MOST_RUNS, -1, withscores=True)
     (seconds, micros), memory, refused, entries = cast(
         "tuple[tuple[int, int], dict[str, Any], dict[bytes, bytes], list[tuple[bytes, float]]]", tuple(pipe.execute())
     )
