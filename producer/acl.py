@@ -91,7 +91,7 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
         *_PRESENCE,
         *_STRIKE,
         # Sending shards, and that they were sent; taking out what a run that has ended has left, by a script.
-        Grant("lpush llen evalsha lrange lrem", QUEUES),
+        Grant("lpush llen evalsha lrange lset lrem", QUEUES),
         Grant("publish", channels="celeryev/*"),
         Grant("sadd smembers", _ROUTES),
         *_DECLARE,

@@ -173,8 +173,8 @@ class Owner:
         self._tell(self.progress(state))
         self._share.leave()
         self._ledger.close(self._token, state)
-        withdraw(self._ledger, self._work.spec.queue)
         self._carriage.end()
+        withdraw(self._ledger, self._work.spec.queue)
         return state
 
     def let_go(self) -> None:
