@@ -19,7 +19,7 @@ from common.broker import PREFIX
 from producer import valkey
 from producer.acl import Role
 from producer.journal import JournalAsItIs
-from producer.rundir import RunDir
+from producer.rundir import RunDir, all_runs
 from producer.waiting import LIFE_S, WAITING_KEY
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.metrics import Metrics, Scrape, a_monitor
@@ -155,7 +155,7 @@ def test_a_submit_that_waits_for_workers_is_seen_and_fades_when_it_dies(site: Si
         waiting.send_signal(signal.SIGINT)
         assert finish(waiting).code == 130
     # What a resume has still to do.
-    run = RunDir(max((site.cwd / "runs").iterdir()))
+    run = all_runs(site.cwd / "runs")[-1]
     outlive(site.admin, run.run)
     missing = IMAGES - JournalAsItIs(run.journal).done.count
     waiting = site.start("resume", "latest", "--wait", 120)
