@@ -83,15 +83,15 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
         # An item that nobody can look at gets its row from the owner, committed as any other.
         Grant("blpop lpop rpush del", "done:*"),
         # What else owners say, and to one another.
-        Grant("zadd zrem zremrangebyscore zrange expire", "sharing:* runs"),
+        Grant("zadd zrem zremrangebyscore zrange expire", "sharing:* runs waiting"),
         Grant("get mget set", "figures:*"),
         Grant("hgetall", "refused"),
         Grant("get set", "cargo-port"),
         Grant("hset hdel expire unlink", "cargo:*"),
         *_PRESENCE,
         *_STRIKE,
-        # Sending shards, and that they were sent.
-        Grant("lpush llen", QUEUES),
+        # Sending shards, and that they were sent; taking out what a run that has ended has left, by a script.
+        Grant("lpush llen evalsha lrange lset lrem", QUEUES),
         Grant("publish", channels="celeryev/*"),
         Grant("sadd smembers", _ROUTES),
         *_DECLARE,
@@ -126,7 +126,7 @@ GRANTS: dict[Role, tuple[Grant, ...]] = {
     Role.MONITOR: (
         Grant("info"),
         Grant("get mget", "figures:* cargo-port"),
-        Grant("zrange", "runs"),
+        Grant("zrange", "runs waiting"),
         Grant("hgetall", "refused"),
         *_PRESENCE,
         # How long queues are. Flower asks for Celery's default one too.

@@ -18,6 +18,7 @@ from producer.late import told_if_late
 from producer.manifest import Manifest
 from producer.rundir import RunDir
 from producer.timings import RunFacts
+from producer.withdrawal import withdraw
 
 #: Seconds for an owner to notice, and to write what was done.
 _OWNER_S = 60.0
@@ -100,6 +101,7 @@ def _close(client: redis.Redis, rundir: RunDir) -> str:
     while True:
         try:
             ledger.close(ledger.lease(None, rundir.last_token() + 1), RunState.CANCELLED)
+            withdraw(ledger, rundir.spec().queue)
             figures.end(client, rundir.run, RunState.CANCELLED, ledger.now())
             return "; its workers are free"
         except FencedError:

@@ -25,6 +25,7 @@ from producer.arrival import Arrival
 from producer.crew import Connection
 from producer.local import LocalCluster
 from producer.rundir import RunDir
+from producer.waiting import Waiting
 
 T = TypeVar("T")
 
@@ -86,8 +87,22 @@ class Cluster:
         if self.local is not None:
             self.local.check()
 
-    def detector(self, wait_s: float, say: Callable[[str], None]) -> DetectorInfo:
-        """The live detector of the wanted name, waited for so long. Raises UsageError where nobody serves it."""
+    def detector(
+        self, wait_s: float, say: Callable[[str], None], rundir: RunDir, images: Iterator[int]
+    ) -> DetectorInfo:
+        """The live detector of the wanted name, waited for so long. Raises UsageError where nobody serves it.
+
+        Meanwhile Redis is told so; `images` says better and better how many wait.
+        """
+        # Of a broker that hangs, nobody waits here for an answer.
+        client = self.connection.client if self.arrival is None else self.arrival.client
+        waiting = Waiting(client, rundir.run, self.launch.name, images)
+        try:
+            return self._detector(wait_s, say, waiting)
+        finally:
+            waiting.leave()
+
+    def _detector(self, wait_s: float, say: Callable[[str], None], waiting: Waiting) -> DetectorInfo:
         told = False
         deadline = time.monotonic() + (LOCAL_START_S if self.local else wait_s)
         while True:
@@ -112,6 +127,8 @@ class Cluster:
                 left = deadline - time.monotonic()
                 say(f"waiting for a worker that serves {self.launch.name!r}, {left:.0f} s at most")
                 told = True
+            if self.local is None:
+                waiting.tell()
             time.sleep(0.02)
 
     def _of_that_file(self, served: list[DetectorInfo]) -> list[DetectorInfo]:

@@ -67,6 +67,17 @@ class Figures:
         """Whether nobody owns the run any more, at an instant of Redis TIME."""
         return now - self.said > SILENT_S
 
+    def live(self, now: float) -> bool:
+        """Whether it has an owner, and is not at its end: running, or paused."""
+        return self.state(now) in (RunState.SUBMITTING, RunState.RUNNING, RunState.PAUSED)
+
+    def remaining(self, now: float) -> int:
+        """Images that want workers: none of a run that is paused or has no owner; while it is listed, at least 1."""
+        if self.state(now) != RunState.RUNNING:
+            return 0
+        least, items = (1, self.progress.listed) if self.progress.items is None else (0, self.progress.items)
+        return max(least, items - self.progress.stored)
+
     def state(self, now: float) -> str:
         """As `producer runs` shows it."""
         finished = RunState(self.progress.state).finished

@@ -38,12 +38,22 @@ def monitor(
         str | None,
         typer.Option(envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"], help="redis://HOST:6379/0"),
     ] = None,
+    scaled: Annotated[
+        str,
+        typer.Option(
+            "--scaled",
+            envvar="MANYEYES_MONITOR_SCALED",
+            metavar="DETECTOR,...",
+            help="Detectors that something scales: manyeyes_images_remaining is there for them, as 0, also at rest.",
+        ),
+    ] = "",
 ) -> None:
     """Serve Prometheus metrics of a broker's runs and workers.
 
     It reads Redis at each scrape, and writes nothing: the broker's user `manyeyes-monitor` is enough.
     """
     from common.broker import refuse_wrong
+    from common.detectortext import DetectorText, split
     from producer.hub import addresses
     from producer.monitor.server import Monitor, Server
 
@@ -56,7 +66,8 @@ def monitor(
     refuse_wrong(broker)
     wish = addresses.Listen.parse(listen)
     host, port = wish.host or LOOPBACK, DEFAULT_MONITOR_PORT if wish.port is None else wish.port
-    server = Server(host, addresses.claim_port(host, port, "--listen HOST:PORT"), Monitor(broker))
+    names = [DetectorText.parse(text).name for text in split(scaled)]
+    server = Server(host, addresses.claim_port(host, port, "--listen HOST:PORT"), Monitor(broker, names))
     log.info("metrics at %s", server.url)
     if not addresses.is_loopback(host):
         log.info("note: they have no password; only on a network that you trust")

@@ -33,6 +33,7 @@ from producer.remedy import Remedy
 from producer.share import Share
 from producer.stragglers import Stragglers
 from producer.unrest import Unrest
+from producer.withdrawal import withdraw
 from producer.work import Work
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,7 @@ class Owner:
         self._tell(self.progress(state))
         self._close(state)
         self._carriage.end()
+        withdraw(self._ledger, self._work.spec.queue)
         return state
 
     def _close(self, state: RunState) -> None:
@@ -342,6 +344,7 @@ class Owner:
             processes=len(self.crew.processes),
             stored=journal.done.count,
             sent_again=self.sent_again.total(),
+            listed=manifest.items,
             open_shards=len(self.dispatcher.in_flight),
             seconds=round(time.monotonic() - self._begun, 2),
             at=time.time(),

@@ -33,6 +33,8 @@ class Progress:
     stored: int = 0
     #: Shards that were sent again: processes that died or vanished, messages that were lost.
     sent_again: int = 0
+    #: Of the dataset, so far.
+    listed: int = 0
 
     @property
     def looked_at(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from common.errors import UsageError
@@ -61,7 +62,7 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
         of_broker = (None if embedded else broker_url, launch, rundir, again.wait_s, talk.say)
         with orderly(rundir), open_cluster(*of_broker) as cluster:
             preload()
-            detector = cluster.detector(again.wait_s, talk.say)
+            detector = cluster.detector(again.wait_s, talk.say, rundir, _missing(rundir, again))
             if detector.digest != spec.detector_digest:
                 raise UsageError(
                     f"run {rundir.run} was begun with another {detector.name} "
@@ -72,6 +73,15 @@ def resume(rundir: RunDir, broker_url: str | None, again: Again, talk: Talk) -> 
             return Session(cluster, rundir, spec, detector, talk, begun).own(None)
     except KeyboardInterrupt:
         raise RunInterrupted(rundir) from None
+
+
+def _missing(rundir: RunDir, again: Again) -> Iterator[int]:
+    """How many images are to be done, as far as they are listed."""
+    if again.retry_failed and (counts := rundir.read().get("counts")):
+        yield counts["failed"] + counts["pending"]
+    else:
+        done = JournalAsItIs(rundir.journal).done.count if rundir.journal.exists() else 0
+        yield Manifest(rundir.manifest).items - done
 
 
 def _reopen(rundir: RunDir, again: Again) -> None:

@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def submit(request: Request, talk: Talk) -> Outcome:
         of_broker = (request.broker_url, request.launch, rundir, request.wait_s, talk.say)
         with orderly(rundir), open_cluster(*of_broker) as cluster:
             preload()
-            detector = cluster.detector(request.wait_s, talk.say)
+            listed = (number for number, _ in enumerate(islice(dataset.items(), request.choices.limit), 1))
+            detector = cluster.detector(request.wait_s, talk.say, rundir, listed)
             if detector.caution and cluster.local is not None:
                 talk.say(f"note: {detector.caution}")
             root = dataset.root.decode(errors="surrogateescape")

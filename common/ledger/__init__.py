@@ -270,6 +270,10 @@ class Ledger:
         self.client.expire(self.run_key, FINISHED_LIFE_S)
         self.release(token)
 
+    def withdraw(self, key: str, mark: str, most: int) -> int:
+        """Take messages with `mark` in them out of a list of a queue; returns how many, `most` at most."""
+        return int(self._call("withdraw", [key], [mark, most]))
+
     def now(self) -> float:
         seconds, micros = self.client.time()
         return seconds + micros / 1e6

@@ -11,11 +11,14 @@ import redis
 from common import __version__, presence, refused, sight
 from common.broker import PREFIX, celery_app
 from common.datasets import Dataset, is_url
+from common.ledger import RunState
 from common.limits import HEARTBEAT_LIFE_S, PROTOCOL
 from common.messages import task_queue
 from common.presence import WorkerBeat
+from producer import figures
 from producer.crew import Connection
 from producer.doctor.finding import Finding, failed, note, ok, warning
+from producer.figures import Figures
 from producer.transport import ASKED, ask, cargo_place
 
 #: Seconds by which machines' clocks may differ: shown instants only, for what matters goes by the broker's.
@@ -79,7 +82,7 @@ def _clocks(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Findin
 
 
 def _unserved(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Finding]:
-    """Work that waits for nobody."""
+    """Work that waits for nobody, and messages whose run has no owner any more, or has ended."""
     served = {task_queue(queue, beat.v) for beat in found for queue in beat.queues}
     waiting: Counter[str] = Counter()
     for raw in client.scan_iter(f"{PREFIX}queue.*", count=1000, _type="list"):
@@ -87,10 +90,29 @@ def _unserved(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Find
         name = raw.decode(errors="replace").removeprefix(PREFIX).partition("\x06")[0]
         if name not in served:
             waiting[name] += client.llen(raw)
+    seconds, _ = client.time()
+    runs = [run for run in figures.all_runs(client) if not RunState(run.progress.state).finished] if waiting else []
     for name, messages in sorted(waiting.items()):
         if messages:
-            words = f"{messages} messages wait in {name}, which no worker serves"
-            yield warning("queues", words, "start a worker with that model, or cancel the run")
+            theirs = [run for run in runs if name.split(".", 2)[-1] == run.queue]
+            yield _whose(f"{messages} messages wait in {name}, which no worker serves", theirs, seconds)
+
+
+def _whose(words: str, runs: Sequence[Figures], now: float) -> Finding:
+    """`runs`: those of the queue that are not at their end. Only a run that goes on waits for a worker."""
+    for run in runs:
+        if run.state(now) == RunState.RUNNING:
+            remedy = f"on a machine with that model:  worker start --detector {run.detector}"
+            return warning(
+                "queues", words, f"{remedy}; or give run {run.run} up, on {run.host}:  producer cancel {run.run}"
+            )
+    for run in runs:
+        if run.live(now):
+            return note("queues", f"{words}: run {run.run} is paused")
+    for run in runs:
+        remedy = f"on {run.host}:  producer resume {run.run}, or producer cancel {run.run}"
+        return note("queues", f"{words}: run {run.run} has no owner", remedy)
+    return note("queues", f"{words}, left by runs that are no more: the next worker of that queue drops them")
 
 
 def _refused(client: redis.Redis) -> Iterator[Finding]:

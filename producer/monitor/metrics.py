@@ -24,6 +24,7 @@ from producer.figures import INTERRUPTED, Figures
 from producer.monitor.reading import Reading
 from producer.reconcile import Why
 from producer.stages import BOUNDS_S
+from producer.waiting import detector_of
 
 #: What a run may be, as `producer runs` shows it.
 STATES = (*map(str, RunState), INTERRUPTED)
@@ -102,8 +103,8 @@ def of_broker(up: bool) -> Iterator[Metric]:
     yield _gauge("manyeyes_broker_up", "Whether the broker answered this scrape: without, there is nothing else.", up)
 
 
-def of_reading(reading: Reading) -> Iterator[Metric]:
-    """All else."""
+def of_reading(reading: Reading, scaled: Sequence[str] = ()) -> Iterator[Metric]:
+    """All else. Of detectors for which something scales it says also that nothing is left, and nobody serves them."""
     yield _gauge("manyeyes_redis_memory_used_bytes", "Memory that the broker uses.", reading.memory_used)
     yield _gauge(
         "manyeyes_redis_memory_max_bytes",
@@ -118,6 +119,7 @@ def of_reading(reading: Reading) -> Iterator[Metric]:
         {(reason,): count for reason, count in _bounded(_from_zero(Reason, reading.refused)).items()},
     )
     yield from _of_workers(reading)
+    yield from _of_queues(reading, scaled)
     yield from _of_runs(reading.runs, reading.now)
 
 
@@ -134,22 +136,31 @@ def _of_workers(reading: Reading) -> Iterator[Metric]:
         ("manyeyes_processes_missing", "Pool processes that workers should have and have not.", missing),
     ):
         yield _family(GaugeMetricFamily, name, text, ("host",), {(host,): count for host, count in by_host.items()})
+
+
+def _of_queues(reading: Reading, scaled: Sequence[str]) -> Iterator[Metric]:
     serving = Counter(queue for process in reading.processes for queue in process.queues)
-    queues = {queue: (queue.rpartition("-")[0], queue) for queue in reading.waiting}
+    queues = {queue: (detector_of(queue), queue) for queue in reading.waiting}
+    remaining, by_detector = Counter[str](), Counter(reading.awaited)
+    for run in reading.runs:
+        remaining[run.queue] += (images := run.remaining(reading.now))
+        by_detector[run.detector] += images
+    for detector in (*scaled, *map(detector_of, queues)):
+        by_detector[detector] += 0
     yield _family(
         GaugeMetricFamily,
-        "manyeyes_queue_messages",
-        "Messages that wait in a detector's queue.",
-        ("detector", "queue"),
-        {queues[queue]: count for queue, count in reading.waiting.items()},
+        "manyeyes_images_remaining",
+        "Images that running runs, and submits that wait for a worker, have still to do with a detector.",
+        ("detector",),
+        {(detector,): images for detector, images in by_detector.items()},
     )
-    yield _family(
-        GaugeMetricFamily,
-        "manyeyes_queue_processes",
-        "Pool processes that serve a detector's queue.",
-        ("detector", "queue"),
-        {queues[queue]: serving[queue] for queue in reading.waiting},
-    )
+    for name, text, by_queue in (
+        ("manyeyes_queue_images_remaining", "Of them, those of running runs, by queue.", remaining),
+        ("manyeyes_queue_messages", "Messages that wait in a detector's queue.", reading.waiting),
+        ("manyeyes_queue_processes", "Pool processes that serve a detector's queue.", serving),
+    ):
+        labels = ("detector", "queue")
+        yield _family(GaugeMetricFamily, name, text, labels, {queues[queue]: by_queue[queue] for queue in queues})
 
 
 def _of_runs(runs: Sequence[Figures], now: float) -> Iterator[Metric]:

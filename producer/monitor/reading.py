@@ -16,10 +16,11 @@ from common.presence import Beat, WorkerBeat
 from common.refused import REFUSED_KEY, parsed
 from producer import figures
 from producer.figures import Figures
+from producer.waiting import WAITING_KEY, images_waiting
 
 #: Seconds after its owner's last word for which a run is shown: one that has ended, and any other.
 ENDED_SHOWN_S, SHOWN_S = 15 * 60.0, 24 * 3600.0
-#: Runs that are shown, at most; those with the latest word first.
+#: Runs that are shown, and waiting commands that count, at most; those with the latest word first.
 MOST_RUNS = 100
 
 
@@ -32,8 +33,10 @@ class Reading:
     runs: tuple[Figures, ...]
     workers: tuple[WorkerBeat, ...]
     processes: tuple[Beat, ...]
-    #: Messages that wait, by queue: of those that a worker serves or a run needs.
+    #: Messages that wait, by queue: of those that a worker serves or a live run needs.
     waiting: Mapping[str, int]
+    #: Images of those who wait for a worker, by detector.
+    awaited: Mapping[str, int]
     refused: Mapping[str, int]
     #: Bytes; where the server has no bound, what its machine has.
     memory_used: int
@@ -46,19 +49,21 @@ def read(client: redis.Redis) -> Reading:
     pipe.time()
     pipe.info("memory")
     pipe.hgetall(REFUSED_KEY)
-    (seconds, micros), memory, refused = cast(
-        "tuple[tuple[int, int], dict[str, Any], dict[bytes, bytes]]", tuple(pipe.execute())
+    pipe.zrange(WAITING_KEY, -MOST_RUNS, -1, withscores=True)
+    (seconds, micros), memory, refused, entries = cast(
+        "tuple[tuple[int, int], dict[str, Any], dict[bytes, bytes], list[tuple[bytes, float]]]", tuple(pipe.execute())
     )
     now = seconds + micros / 1e6
     runs = [one for one in figures.all_runs(client, now - SHOWN_S, MOST_RUNS) if _shown(one, now)]
     processes = presence.live_processes(client)
-    queues = {one.queue for one in runs} | {queue for beat in processes for queue in beat.queues}
+    queues = {one.queue for one in runs if one.live(now)} | {queue for beat in processes for queue in beat.queues}
     return Reading(
         now=now,
         runs=tuple(runs),
         workers=tuple(presence.live_workers(client)),
         processes=tuple(processes),
         waiting=_waiting(client, sorted(queues)),
+        awaited=images_waiting([entry for entry, until in entries if until >= now]),
         refused=parsed(refused),
         memory_used=int(memory["used_memory"]),
         memory_max=int(memory["maxmemory"] or memory["total_system_memory"]),

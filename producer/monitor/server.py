@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import redis
@@ -34,8 +34,9 @@ _SILENT_S = 10.0
 class Monitor:
     """Reads Redis when it is asked. A broker that is away is a figure too."""
 
-    def __init__(self, url: str) -> None:
-        """Raises UsageError for what is no broker's URL. Connects to nothing."""
+    def __init__(self, url: str, scaled: Sequence[str] = ()) -> None:
+        """`scaled`: see `of_reading`. Raises UsageError for what is no broker's URL. Connects to nothing."""
+        self._scaled = scaled
         self._shown = redact(url)
         self._client = unhurried(client(url), _PATIENCE_S)
         self._lock = threading.Lock()
@@ -51,7 +52,7 @@ class Monitor:
             reading = self._reading
         yield from of_broker(reading is not None)
         if reading is not None:
-            yield from of_reading(reading)
+            yield from of_reading(reading, self._scaled)
 
     def _look(self) -> Reading | None:
         trouble, reading = "", None

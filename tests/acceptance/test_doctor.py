@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from common import presence
+from common.ledger import Ledger
 from common.limits import PROTOCOL
 from common.messages import task_queue
 from common.presence import WorkerBeat
@@ -23,6 +24,7 @@ from producer import acl, figures
 from producer.progress import Progress
 from tests.acceptance.commands import only_run, producer
 from tests.acceptance.workers import a_worker
+from tests.owners import said
 from tests.waiting import wait_until
 
 OTHER = WorkerBeat("b@elsewhere", "elsewhere", 7, ("hog-1234",), 2, 2, 0.0)
@@ -111,9 +113,16 @@ def test_workers_of_other_clocks_and_versions(photos: Path, redis_url: str, clie
 def test_work_that_waits_for_nobody_and_what_was_refused(photos: Path, redis_url: str, client: redis.Redis) -> None:
     client.rpush(f"manyeyes:{task_queue('yolox-1234')}", "{}")
     client.hset("manyeyes:refused", "malformed", 3)
+    client.rpush(f"manyeyes:{task_queue('hog-1234')}", "{}")
+    figures.write(client, said("20260101-000000-abcdefgh", Ledger(client, "").now()))
     found = examined(photos, redis_url)
     assert "none is there" in ailing(found, "workers")[0]
-    assert "1 messages wait in" in ailing(found, "queues")[0] and "yolox-1234" in ailing(found, "queues")[0]
+    [words] = ailing(found, "queues")
+    assert "1 messages wait in queue.3.hog-1234" in words and "worker start --detector hog" in words
+    assert "producer cancel 20260101-000000-abcdefgh" in words
+    # Nobody waits for these, and no worker need be started for them.
+    [left] = [one for one in found if "yolox-1234" in one["words"]]
+    assert left["level"] == "note" and "left by runs that are no more" in left["words"]
     assert "3 malformed" in ailing(found, "messages")[0]
 
 
@@ -125,8 +134,8 @@ def test_a_run_without_an_owner(photos: Path, redis_url: str, client: redis.Redi
     assert last is not None
     progress: Progress = replace(last.progress, state="running", done=0)
     figures.write(client, replace(last, progress=progress, said=last.said - 60))
-    [said] = ailing(examined(photos, redis_url), "runs")
-    assert "has no owner, at 0 of 1 images" in said and f"producer resume {run}" in said
+    [words] = ailing(examined(photos, redis_url), "runs")
+    assert "has no owner, at 0 of 1 images" in words and f"producer resume {run}" in words
 
 
 def test_images_that_workers_do_not_see(photos: Path, redis_url: str) -> None:

@@ -27,6 +27,7 @@ from producer import acl, valkey
 from producer.acl import Role
 from producer.share import Share
 from producer.unrest import Unrest
+from producer.waiting import WAITING_KEY
 from tests.guarded import Guarded, guarded, lasting, password_of, servers
 from tests.waiting import wait_until
 
@@ -157,6 +158,8 @@ OTHERS = {
         ("SET", f"{PREFIX}figures:{RUN}", "x"),
         ("ZADD", f"{PREFIX}sharing:{QUEUE}", "1", "x"),
         ("DEL", QUEUE_KEY),
+        ("LREM", QUEUE_KEY, "0", "x"),
+        ("ZADD", WAITING_KEY, "1", "x"),
         ("INFO",),
         ("SCAN", "0"),
         ("PUBLISH", CONTROL, "x"),
@@ -175,6 +178,8 @@ OTHERS = {
         ("HGET", f"{PREFIX}cargo:{RUN}", "0"),
         ("BRPOP", QUEUE_KEY, "1"),
         ("LPUSH", QUEUE_KEY, "x"),
+        ("LREM", QUEUE_KEY, "0", "x"),
+        ("ZADD", WAITING_KEY, "1", "x"),
         ("HGETALL", f"{PREFIX}unacked"),
         ("SET", f"{PREFIX}process:w/1", "x"),
         ("PUBLISH", f"{PREFIX}/0.celeryev/worker.heartbeat", "x"),

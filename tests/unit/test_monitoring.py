@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ READING = Reading(
     ),
     processes=(Beat("w1/7", "w1", "here", 7, ("hog-1234", "yolox-s-5678")),),
     waiting={"hog-1234": 5, "yolox-s-5678": 0},
+    awaited={"hog": 40, "deer": 7},
     refused={"compressed": 3},
     memory_used=1,
     memory_max=10,
@@ -46,8 +48,8 @@ READING = Reading(
 class Told:
     """A registry of what a reading tells."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.families: list[Metric] = [*of_broker(True), *of_reading(reading)]
+    def __init__(self, reading: Reading, scaled: Sequence[str] = ()) -> None:
+        self.families: list[Metric] = [*of_broker(True), *of_reading(reading, scaled)]
 
     def collect(self) -> list[Metric]:
         return self.families
@@ -93,6 +95,28 @@ def test_figures_become_series() -> None:
         "manyeyes_stage_seconds_count", run="a", stage="infer"
     )
     assert seen.all("manyeyes_stage_seconds_bucket", run="a", stage="postprocess", le="300.0") == [0]
+
+
+def test_what_is_left_counts_where_somebody_wants_a_worker_for_it() -> None:
+    """Of running runs and waiting submits: not of what is paused, has ended, or has lost its owner."""
+    of = replace(said("of"), progress=replace(said("of").progress, items=20))
+    listing = replace(said("listing"), progress=replace(said("listing").progress, listed=8))
+    begun, paused, ended = said("begun"), said("paused", state=RunState.PAUSED), said("ended", state=RunState.CANCELLED)
+    seen = scrape(replace(READING, runs=(of, listing, begun, paused, ended, said("left", NOW - 60))))
+    # 6 of each are on disk; of `begun` nobody knows yet that there is another.
+    left = (20 - 6) + (8 - 6) + 1
+    assert seen.all("manyeyes_queue_images_remaining", detector="hog", queue="hog-1234") == [left]
+    assert seen.all("manyeyes_images_remaining", detector="hog") == [left + 40]
+    assert seen.all("manyeyes_images_remaining", detector="deer") == [7]
+    # Served, and at rest.
+    assert seen.all("manyeyes_images_remaining", detector="yolox-s") == [0]
+
+
+def test_what_something_scales_is_there_at_rest() -> None:
+    nothing = replace(READING, runs=(), processes=(), workers=(), waiting={}, awaited={})
+    assert scrape(nothing).all("manyeyes_images_remaining") == []
+    told = generate_latest(Told(nothing, ("hog",))).decode()
+    assert Scrape(told).all("manyeyes_images_remaining", detector="hog") == [0]
 
 
 def test_a_run_that_has_ended_has_no_speed() -> None:
