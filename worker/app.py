@@ -6,6 +6,7 @@ checked in a child process; each pool process then loads them for itself, after 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import logging.handlers
 import os
@@ -34,7 +35,7 @@ from common.limits import BROKER_START_S
 from common.messages import DETECT_TASK, ShardMessage, task_queue
 from common.settings import Settings
 from common.sight import SIGHT_COMMAND
-from worker import dashboard
+from worker import dashboard, deadline, naming
 from worker.refusals import Refusals
 
 log = logging.getLogger("manyeyes.worker")
@@ -56,6 +57,7 @@ _recorder: Any = None
 #: What may be read, as it was when the worker started.
 _roots: Any = None
 _warden: Any = None
+_beacon: Any = None
 #: What the worker's parent has refused, before any pool process saw it.
 _refusals = Refusals()
 _ended_with: list[int] = []
@@ -136,15 +138,17 @@ def _about(kwargs: Any) -> dict[str, Any]:
 @signals.celeryd_init.connect
 def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
-    global _node, _recorder, _roots
+    global _beacon, _node, _recorder, _roots
     from worker import check
     from worker.channel import guard
+    from worker.local import Beacon
     from worker.recorder import Recorder
     from worker.roots import Roots
 
     # Before the first connection.
     guard(_refusals, settings.remote_control)
-    _node, _recorder = sender, Recorder()
+    _node = instance.hostname = naming.own(sender)
+    _recorder, _beacon = Recorder(), Beacon(_node)
     logs.here(worker=_node)
     form = logs.Form.TEXT
     try:
@@ -161,10 +165,13 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
             )
         _roots = Roots.parse(settings.roots, settings.map)
         _check_locks()
+        atexit.register(_beacon.end)
+        _beacon.loading()
         child = check.start()
         # Meanwhile: Celery itself would try for ever.
         _await_broker(settings.broker_url)
         _checked[:] = check.finish(child)
+        _beacon.loaded()
     except ManyeyesError as error:
         logs.last_words(str(error), form)
         sys.exit(error.exit_code)
@@ -233,7 +240,7 @@ def _watch(sender: Any, **_: Any) -> None:
 
     queues = tuple(info.queue for info in _checked)
     post = Post(_node, sender.pool.num_processes, settings.memory_limit << 20, queues)
-    _warden = Warden(_client(), _recorder, post, _refusals)
+    _warden = Warden(_client(), _recorder, post, _refusals, _beacon)
     _warden.start()
 
 
@@ -242,16 +249,24 @@ def _give_back(**_: Any) -> None:
     """TERM: pool processes hand their shards back between two images, and need not finish them."""
     if _recorder is not None:
         _recorder.end()
+    deadline.begin(_ended_badly)
 
 
 @signals.worker_shutdown.connect
 def _end(sender: Any, **_: Any) -> None:
     """An end for want of a detector is no good end, though it comes by TERM: who restarts workers looks at this."""
+    deadline.begin(_ended_badly)
     if _warden is not None:
         _warden.end()
-    if _recorder is not None and _recorder.failed:
+    if _beacon is not None:
+        _beacon.end()
+    if _ended_badly():
         sender.exitcode = ExitCode.ERROR
     _ended_with[:] = [sender.exitcode or ExitCode.OK]
+
+
+def _ended_badly() -> bool:
+    return _recorder is not None and _recorder.failed
 
 
 def exit_code() -> int:

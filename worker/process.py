@@ -28,6 +28,7 @@ from common.spec import Spec
 from worker import pipeline
 from worker.detectors.base import DetectOptions, Detector
 from worker.handback import HandBack
+from worker.outage import Outage
 from worker.recorder import Slot
 from worker.refusals import Refusals
 from worker.roots import Roots
@@ -56,6 +57,7 @@ class Pulse(threading.Thread):
         #: State of the current run as of the last beat.
         self.run_state: str | None = None
         self._ended = threading.Event()
+        self._outage = Outage(log, "the process's heartbeat")
 
     def run(self) -> None:
         while not self._ended.wait(HEARTBEAT_S):
@@ -70,10 +72,11 @@ class Pulse(threading.Thread):
             # Only if it is still the shard that was asked about.
             if (now.run, now.shard) == (self.now.run, self.now.shard):
                 self.run_state = state
+            self._outage.worked()
         except psutil.NoSuchProcess:
             log.warning("the worker's parent process is gone")
         except redis.RedisError as error:
-            log.warning("no heartbeat sent: %s", error)
+            self._outage.failed(error)
 
     def end(self) -> None:
         self._ended.set()
@@ -202,14 +205,16 @@ class PoolProcess:
 
     def _commit(self, ledger: Ledger, message: ShardMessage, result: bytes) -> str:
         """Work that is done is not thrown away for a broker that is gone, loading or full for a while."""
-        deadline = time.monotonic() + COMMIT_PATIENCE_S
+        deadline, outage = time.monotonic() + COMMIT_PATIENCE_S, Outage(log, "the commit")
         while True:
             try:
-                return ledger.commit(message.shard, result)
+                status = ledger.commit(message.shard, result)
+                outage.worked()
+                return status
             except redis.RedisError as error:
                 if time.monotonic() >= deadline or self._slot.ending:
                     raise
-                log.warning("waits for the broker: %s", error)
+                outage.failed(error)
                 time.sleep(HEARTBEAT_S / 2)
 
     def _still_wanted(self) -> None:
