@@ -19,6 +19,7 @@ from typing import Any, cast
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import billiard.pool
 import redis
 from billiard import Lock
 from billiard.process import current_process
@@ -61,6 +62,8 @@ _beacon: Any = None
 #: What the worker's parent has refused, before any pool process saw it.
 _refusals = Refusals()
 _ended_with: list[int] = []
+#: Tenths of a second for which a pool process that ends waits until its parent has read all that it said to Celery.
+_LAST_READS = 10
 #: The Celery node's name, as Flower shows it; set before the pool forks.
 _node = ""
 
@@ -219,6 +222,9 @@ def _load(**_: Any) -> None:
         from worker import check, process
 
         process.one_thread()
+        # An ending parent no longer reads of a shard that came just then, and a process would wait for that for 30 s.
+        # What it has to tell is in the ledger.
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_READS
         detectors = check.load_all(settings)
         if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
             raise UsageError("the model file has changed since this worker started; start it again")
