@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -38,14 +40,37 @@ def health(broker: Broker, cwd: Path, *options: str) -> Said:
     return finish(start("worker", "health", *options, cwd=cwd, MANYEYES_BROKER_URL=broker.url))
 
 
-def test_an_outage_is_no_ailment_and_is_said_once(broker: Broker, tmp_path: Path) -> None:
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """What a service has told systemd since it was asked last."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
+        wire.bind(str(tmp_path / "notify"))
+        wire.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def told() -> list[str]:
+            words: list[str] = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    words.append(wire.recv(100).decode())
+            return words
+
+        yield told
+
+
+def test_an_outage_is_no_ailment_and_is_said_once(
+    broker: Broker, tmp_path: Path, systemd: Callable[[], list[str]]
+) -> None:
     log = tmp_path / "worker.log"
     assert "no worker of this user lives here" in health(broker, tmp_path, "--local").error
     with a_worker(["worker", "start", "--concurrency", "2"], tmp_path, broker.url, processes=2) as worker:
         wait_until(lambda: "2 processes" in health(broker, tmp_path, "--local").out, what="health")
+        assert systemd()[0] == "READY=1"
         broker.kill()
         # By Celery's own tries, 2, 4 and 6 s apart, several heartbeats have failed.
         wait_until(lambda: "Trying again in 6.00 seconds" in log.read_text(), what="an outage that lasts")
+        systemd()
+        wait_until(lambda: "WATCHDOG=1" in systemd(), timeout=5, what="a word to systemd's watchdog")
         well = health(broker, tmp_path, "--local")
         assert well.code == 0 and "1 worker alive, 2 processes" in well.out, well.err
         assert "does not answer" in health(broker, tmp_path).error
@@ -58,6 +83,8 @@ def test_an_outage_is_no_ailment_and_is_said_once(broker: Broker, tmp_path: Path
         broker.start()
         wait_until(lambda: log.read_text().count("heartbeat: the broker is back") == 3, what="the end of the outage")
         assert health(broker, tmp_path, "--local").code == 0
+        systemd()
+    assert "STOPPING=1" in systemd()
     assert not list(tmp_path.glob("manyeyes-workers-*"))
 
 
