@@ -45,7 +45,7 @@ COPY --from=code /code/opt/manyeyes /opt/manyeyes
 # library included, and of nothing else: a container that may not write would compile them for seconds at each start.
 RUN mkdir /tmp/run && cd /tmp/run \
  && python -c 'from PIL import Image; Image.new("RGB", (64, 128)).save("one.png")' \
- && producer submit one.png && producer verify --deep && python -c 'import flower.command, producer.monitor.server' \
+ && producer submit one.png && producer verify --deep && worker health --help && python -c 'import flower.command, producer.monitor.server' \
  && find /tmp -mindepth 1 -delete
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="manyeyes" \

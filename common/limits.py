@@ -125,3 +125,8 @@ COMMIT_PATIENCE_S = 120.0
 BROKER_START_S = 10.0
 #: Seconds after which `worker health` calls waiting messages and idle processes, or a slow start, ill.
 IDLE_ILL_S, START_ILL_S = 30.0, 180.0
+#: Seconds after which `worker health --local` calls a worker ill that still loads its models: downloads take a while.
+LOAD_ILL_S = 900.0
+#: Seconds after a TERM at which a worker kills its processes that have not ended, and more at which it ends itself,
+#: whatever the broker does: 25 together, for Kubernetes kills after 30.
+ENDING_S, GOODBYE_S = 20.0, 5.0

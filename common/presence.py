@@ -132,11 +132,15 @@ def worker_key(worker: str) -> str:
     return f"{PREFIX}worker:{worker}"
 
 
-def worker_beat(client: redis.Redis, now: WorkerBeat) -> None:
+def worker_beat(client: redis.Redis, now: WorkerBeat) -> WorkerBeat | None:
+    """Send one heartbeat; returns that of another worker of the same name, where that was the last one."""
     pipe = client.pipeline(transaction=False)
+    pipe.mget([worker_key(now.worker)])
     pipe.set(worker_key(now.worker), json.dumps(asdict(now)), px=int(HEARTBEAT_LIFE_S * 1000))
     pipe.zadd(WORKERS_KEY, {now.worker: time.time()})
-    pipe.execute()
+    [last], *_ = pipe.execute()
+    others = _read(WorkerBeat, [last] if last else [])
+    return next((one for one in others if (one.pid, one.started) != (now.pid, now.started)), None)
 
 
 def clocks(client: redis.Redis, workers: Sequence[str]) -> dict[str, float]:

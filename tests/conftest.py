@@ -15,6 +15,7 @@ import redis
 
 from common.broker import connect
 from producer import valkey
+from worker import local
 
 #: In the environment of every process that a test starts, so that the forgotten ones can be found.
 MARKER = "MANYEYES_TEST_SUITE"
@@ -75,6 +76,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the suite for processes that outlived it, after the fixtures' own ending."""
     if hasattr(session.config, "workerinput"):
         return  # pytest-xdist's process: the one that started it looks, when all have ended
+    # Of workers that tests have killed.
+    local.sweep()
+    with contextlib.suppress(OSError):
+        local.folder().rmdir()
     _, left = psutil.wait_procs(_started_by_tests(), timeout=ENDING_S)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):

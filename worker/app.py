@@ -6,36 +6,34 @@ checked in a child process; each pool process then loads them for itself, after 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import logging.handlers
 import os
 import signal
 import sys
-import time
 from typing import Any, cast
 
 # Before numpy or an engine is loaded, here and in every pool process: one thread each.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import billiard.pool
 import redis
-from billiard import Lock
 from billiard.process import current_process
 from celery import Celery, signals
 from celery.utils.log import get_multiprocessing_logger
 from celery.worker.control import inspect_command
 from kombu import Queue
 
-from common import logs, presence
-from common.asking import ask
+from common import logs
 from common.broker import celery_app, refuse_wrong
 from common.detector_info import DetectorInfo
-from common.errors import BrokerError, ExitCode, ManyeyesError, ProtocolError, UsageError, line_of
-from common.limits import BROKER_START_S
+from common.errors import ExitCode, ManyeyesError, ProtocolError, UsageError, line_of
 from common.messages import DETECT_TASK, ShardMessage, task_queue
 from common.settings import Settings
 from common.sight import SIGHT_COMMAND
-from worker import dashboard
+from worker import dashboard, deadline, naming
 from worker.refusals import Refusals
 
 log = logging.getLogger("manyeyes.worker")
@@ -69,9 +67,12 @@ _recorder: Any = None
 #: What may be read, as it was when the worker started.
 _roots: Any = None
 _warden: Any = None
+_beacon: Any = None
 #: What the worker's parent has refused, before any pool process saw it.
 _refusals = Refusals()
 _ended_with: list[int] = []
+#: Tenths of a second for which a pool process that ends waits until its parent has read all that it said to Celery.
+_LAST_READS = 10
 #: The Celery node's name, as Flower shows it; set before the pool forks.
 _node = ""
 
@@ -152,15 +153,17 @@ def _about(kwargs: Any) -> dict[str, Any]:
 @signals.celeryd_init.connect
 def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
-    global _node, _recorder, _roots
-    from worker import check
+    global _beacon, _node, _recorder, _roots
+    from worker import check, starting
     from worker.channel import guard
+    from worker.local import Beacon
     from worker.recorder import Recorder
     from worker.roots import Roots
 
     # Before the first connection.
     guard(_refusals, settings.remote_control)
-    _node, _recorder = sender, Recorder()
+    _node = instance.hostname = naming.own(sender)
+    _recorder, _beacon = Recorder(), Beacon(_node)
     logs.here(worker=_node)
     form = logs.Form.TEXT
     try:
@@ -176,12 +179,15 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
             )
         _roots = Roots.parse(settings.roots, settings.map)
-        _check_locks()
+        starting.check_locks()
+        atexit.register(_beacon.end)
+        _beacon.loading()
         child = check.start()
         try:
             # Meanwhile: Celery itself would try for ever.
-            _await_broker(settings.broker_url)
+            starting.await_broker(settings.broker_url, _node)
             _checked[:] = check.finish(child)
+            _beacon.loaded()
         finally:
             child.kill()
     except ManyeyesError as error:
@@ -198,35 +204,6 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
             log.info("%s: %s", info.queue, info.caution)
 
 
-def _check_locks() -> None:
-    """The pool's processes share some, which the system keeps in a folder of its own. Raises UsageError."""
-    try:
-        Lock()
-    except OSError as error:
-        raise UsageError(
-            f"/dev/shm, in which a worker's processes share their locks, cannot be used ({error.strerror}); "
-            "make room there, or mount one: docker run --shm-size 64m, or --tmpfs /dev/shm"
-        ) from None
-
-
-def _await_broker(url: str) -> None:
-    """A broker that is being restarted is waited for. Raises BrokerError for one that stays away."""
-    deadline, told = time.monotonic() + BROKER_START_S, False
-    while True:
-        try:
-            # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
-            return ask(url, lambda client: presence.worker_leave(client, _node))
-        except redis.exceptions.NoPermissionError as error:
-            raise UsageError(f"the broker refuses this worker: {error}") from None
-        except BrokerError as error:
-            if time.monotonic() >= deadline:
-                raise
-            if not told:
-                log.warning("waiting up to %g s: %s", BROKER_START_S, error)
-                told = True
-            time.sleep(0.2)
-
-
 @signals.worker_process_init.connect
 def _load(**_: Any) -> None:
     """In each pool process, after the fork."""
@@ -235,6 +212,9 @@ def _load(**_: Any) -> None:
         from worker import check, process
 
         process.one_thread()
+        # An ending parent no longer reads of a shard that came just then, and a process would wait for that for 30 s.
+        # What it has to tell is in the ledger.
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_READS
         detectors = check.load_all(settings)
         if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
             raise UsageError("the model file has changed since this worker started; start it again")
@@ -256,7 +236,7 @@ def _watch(sender: Any, **_: Any) -> None:
 
     queues = tuple(info.queue for info in _checked)
     post = Post(_node, sender.pool.num_processes, settings.memory_limit << 20, queues)
-    _warden = Warden(_client(), _recorder, post, _refusals)
+    _warden = Warden(_client(), _recorder, post, _refusals, _beacon)
     _warden.start()
 
 
@@ -265,16 +245,24 @@ def _give_back(**_: Any) -> None:
     """TERM: pool processes hand their shards back between two images, and need not finish them."""
     if _recorder is not None:
         _recorder.end()
+    deadline.begin(_ended_badly)
 
 
 @signals.worker_shutdown.connect
 def _end(sender: Any, **_: Any) -> None:
     """An end for want of a detector is no good end, though it comes by TERM: who restarts workers looks at this."""
+    deadline.begin(_ended_badly)
     if _warden is not None:
         _warden.end()
-    if _recorder is not None and _recorder.failed:
+    if _beacon is not None:
+        _beacon.end()
+    if _ended_badly():
         sender.exitcode = ExitCode.ERROR
     _ended_with[:] = [sender.exitcode or ExitCode.OK]
+
+
+def _ended_badly() -> bool:
+    return _recorder is not None and _recorder.failed
 
 
 def exit_code() -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 import sys
 import traceback
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 
-from common import brokerfile, logs, osfault, streams, typedpath
-from common.broker import check_url
+from common import logs, osfault, streams, typedpath
 from common.errors import ExitCode, UsageError, line_of
 from common.secrecy import hide, redact
 
@@ -120,6 +117,8 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     The model is checked first, in a process of its own; each pool process then loads it once.
     `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
     """
+    from common import brokerfile
+
     broker = broker and brokerfile.absolute(broker)
     options = {
         "MANYEYES_DETECTOR": detector,
@@ -136,17 +135,18 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})
     if broker is not None:
+        from common.broker import check_url
+
         check_url(broker)
     # Imported now, not above: it reads the environment.
     from worker.app import app, exit_code
 
-    node = f"{secrets.token_hex(3)}@{socket.gethostname()}"
-    arguments = ["--concurrency", str(concurrency or cores()), "--hostname", node, "--loglevel", loglevel]
+    arguments = ["--concurrency", str(concurrency or cores()), "--loglevel", loglevel]
     app.worker_main(["worker", *arguments, "--without-mingle", "--without-gossip"])
     raise typer.Exit(exit_code())
 
 
-@cli.command(epilog="Example:  HEALTHCHECK CMD worker health")
+@cli.command(epilog="Example:  HEALTHCHECK CMD worker health --local")
 def health(
     broker: Annotated[
         str | None,
@@ -155,15 +155,24 @@ def health(
     worker: Annotated[
         str | None, typer.Option(envvar="MANYEYES_WORKER", help="Only this node, as its log names it.")
     ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Without the broker: whether they live, or must be started again.")
+    ] = False,
 ) -> None:
     """Say whether this machine's workers do their work: exit code 0, or 1 and what ails them.
 
-    Looks at heartbeats, pool processes and progress; loads no model.
+    Looks at heartbeats, pool processes and progress; loads no model. With --local, at what this user's workers
+    note on this machine: a broker that is away is no fault of theirs, nor is a start that takes a while.
     """
-    from worker.health import check
+    if local:
+        from worker.local import check as check_local
 
+        print(check_local(worker))
+        return
     if broker is None:
         raise UsageError("no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker")
+    from worker.health import check
+
     print(check(broker, worker))
 
 

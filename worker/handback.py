@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import redis
 
-from common.brokerwords import reason
 from common.ledger import Ledger
 from common.limits import LONG_SHARD_S
 from common.messages import ShardMessage
+from worker.outage import Outage
 from worker.pipeline import Looked
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class HandBack:
     superseded: bool = False
     #: Whether it was done.
     done: bool = False
+    _outage: Outage = field(default_factory=lambda: Outage(log, "the commit of what is done"))
 
     @property
     def due(self) -> bool:
@@ -46,8 +47,9 @@ class HandBack:
         try:
             status = self.ledger.commit_beginning(self.message, self.process, self.result(looked))
         except redis.RedisError as error:
-            log.warning("what is done cannot be committed yet: %s", reason(error))
+            self._outage.failed(error)
             return False
+        self._outage.worked()
         self.superseded = status == "stale"
         self.done = status == "ok"
         # Whoever was first, or whatever the run is now: the next heartbeat says so.

@@ -11,9 +11,10 @@ import redis
 from common.asking import ask
 from common.broker import PREFIX
 from common.errors import ManyeyesError
-from common.limits import HEARTBEAT_S, IDLE_ILL_S, OVERDUE_S, START_ILL_S
+from common.limits import HEARTBEAT_S, IDLE_ILL_S
 from common.messages import queue_keys, task_queue
 from common.presence import WorkerBeat, live_workers
+from worker.local import ailment
 
 #: Seconds in which a worker that takes work is seen to: its heartbeat may be one old, and its first image take a while.
 _SECOND_LOOK_S = 3 * HEARTBEAT_S
@@ -41,7 +42,7 @@ def _check(client: redis.Redis, worker: str | None) -> str:
         who = worker or f"host {host}"
         raise ManyeyesError(f"{who}: no worker's heartbeat; it is starting, hung or dead: see its log, start it again")
     for one in workers:
-        ill = _ailment(one) or _passed_by(one, client)
+        ill = ailment(one) or _passed_by(one, client)
         if ill:
             raise ManyeyesError(f"{one.worker}: {ill}")
     processes = sum(one.alive for one in workers)
@@ -50,14 +51,6 @@ def _check(client: redis.Redis, worker: str | None) -> str:
 
 def _of_here(client: redis.Redis, host: str, worker: str | None) -> list[WorkerBeat]:
     return [one for one in live_workers(client) if one.host == host and worker in (None, one.worker)]
-
-
-def _ailment(one: WorkerBeat) -> str | None:
-    if one.overdue_s > OVERDUE_S:
-        return f"an image has passed its time by {one.overdue_s:.0f} s and its process still lives; start it again"
-    if one.short_s > START_ILL_S:
-        return f"{one.alive} of {one.processes} processes live, for {one.short_s:.0f} s now; see its log"
-    return None
 
 
 def _passed_by(one: WorkerBeat, client: redis.Redis) -> str | None:

@@ -61,6 +61,7 @@ class Pulse(threading.Thread):
         #: State of the current run as of the last beat.
         self.run_state: str | None = None
         self._ended = threading.Event()
+        self._outage = Outage(log, "the process's heartbeat")
 
     def run(self) -> None:
         while not self._ended.wait(HEARTBEAT_S):
@@ -75,10 +76,11 @@ class Pulse(threading.Thread):
             # Only if it is still the shard that was asked about.
             if (now.run, now.shard) == (self.now.run, self.now.shard):
                 self.run_state = state
+            self._outage.worked()
         except psutil.NoSuchProcess:
             log.warning("the worker's parent process is gone")
         except redis.RedisError as error:
-            log.warning("no heartbeat sent: %s", error)
+            self._outage.failed(error)
 
     def end(self) -> None:
         self._ended.set()

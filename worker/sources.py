@@ -18,6 +18,7 @@ from common.errors import ItemCode, ItemError
 from common.limits import CARGO_PATIENCE_S, FETCH_AHEAD, HEARTBEAT_S
 from common.messages import ShardMessage
 from worker.ahead import ahead
+from worker.outage import Outage
 from worker.pipeline import Fetch
 from worker.recorder import Slot
 from worker.roots import Roots
@@ -85,12 +86,14 @@ class Sources:
 
     def _patiently(self, cargo: Cargo, item: int) -> bytes:
         """A server that is gone for a while is waited for."""
-        deadline = time.monotonic() + CARGO_PATIENCE_S
+        deadline, outage = time.monotonic() + CARGO_PATIENCE_S, Outage(log, f"item {item}'s bytes")
         while True:
             try:
-                return cargo.fetch(item)
+                data = cargo.fetch(item)
+                outage.worked()
+                return data
             except redis.RedisError as error:
                 if time.monotonic() >= deadline or self._slot.ending:
                     raise CutOff(f"the images' bytes cannot be had: {reason(error)}") from None
-                log.warning("item %d waits for its bytes: %s", item, reason(error))
+                outage.failed(error)
                 time.sleep(HEARTBEAT_S / 2)

@@ -24,6 +24,8 @@ from common.ledger import Fate, Ledger
 from common.limits import HEARTBEAT_S, WATCH_S
 from common.messages import ShardId
 from common.presence import WorkerBeat
+from worker.local import Beacon
+from worker.outage import Outage
 from worker.recorder import Entry, Recorder
 from worker.refusals import Refusals
 
@@ -72,8 +74,9 @@ class Post:
 class Warden(threading.Thread):
     """Looks four times a second."""
 
-    def __init__(self, client: redis.Redis, recorder: Recorder, post: Post, refusals: Refusals) -> None:
+    def __init__(self, client: redis.Redis, recorder: Recorder, post: Post, refusals: Refusals, beacon: Beacon) -> None:
         super().__init__(name="warden", daemon=True)
+        self._beacon = beacon
         self._herald = _Herald(client, post.worker, refusals)
         self._recorder = recorder
         self._post = post
@@ -84,12 +87,14 @@ class Warden(threading.Thread):
 
     def run(self) -> None:
         self._herald.start()
+        self._beacon.start()
         before = time.monotonic()
         while not self._ended.wait(WATCH_S):
             now = time.monotonic()
             try:
                 self._look(min(now - before, _MOST_S))
-                self._herald.beat = self._beat()
+                self._herald.beat = beat = self._beat()
+                self._beacon.look(beat)
             except Exception:
                 # Without it nobody would see what hangs or dies: it goes on, and says so.
                 log.exception("the warden could not look")
@@ -182,6 +187,8 @@ class _Herald(threading.Thread):
         self._worker = worker
         self._refusals = refusals
         self._ended = threading.Event()
+        self._outage = Outage(log, "the worker's heartbeat")
+        self._met = False
         #: Still to be told, in order.
         self.deaths: deque[_Death] = deque()
         #: What was last seen of the worker.
@@ -194,12 +201,22 @@ class _Herald(threading.Thread):
                 self._tell()
                 if self.beat is not None and time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + HEARTBEAT_S
-                    presence.worker_beat(self._client, self.beat)
+                    self._meet(presence.worker_beat(self._client, self.beat))
                     self._refusals.tell(self._client)
+                    self._outage.worked()
             except redis.RedisError as error:
-                log.debug("the herald waits for the broker: %s", error)
+                self._outage.failed(error)
             except Exception:
                 log.exception("the herald could not tell the broker")
+
+    def _meet(self, other: WorkerBeat | None) -> None:
+        if other is not None and not self._met:
+            self._met = True
+            log.warning(
+                "another worker is called %s too (host %s, pid %d): the list shows one of them, and who dies is missed "
+                "late; give each another name, or none: without -n it has one of its own",
+                *(self._worker, other.host, other.pid),
+            )
 
     def _tell(self) -> None:
         while self.deaths:

@@ -44,7 +44,7 @@ def rows(hub: Hub) -> list[str]:
     """What to do with it, a line each."""
     settings = hub.settings
     shown = [
-        ("on other machines", join_command(hub)),
+        ("more workers here" if addresses.is_loopback(settings.host) else "on other machines", join_command(hub)),
         ("to submit here", f"export MANYEYES_BROKER_URL=$({command(hub.folder, 'url')})"),
         ("", f"producer submit photos/ --detector {shlex.quote(detectortext.split(settings.detector)[0])}"),
         ("who is there", "producer workers"),

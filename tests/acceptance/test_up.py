@@ -117,6 +117,7 @@ def test_nobody_else_can_read_the_password(hub: TestHub) -> None:
 
 def test_a_second_up_shows_the_same_lines_and_changes_nothing(hub: TestHub) -> None:
     lines, pids = hub.lines, hub.pids()
+    assert "more workers here" in lines and "other machines" not in lines, "it listens on the loopback"
     said = hub.up("--detector", "cascade")
     assert "may read no file" not in said.err
     assert "runs already" in said.err and "keeps the options of its start" in said.err

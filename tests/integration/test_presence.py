@@ -10,6 +10,7 @@ from common.ledger import Ledger, RunState
 from common.messages import ShardId
 from common.presence import Beat
 from tests.waiting import wait_until
+from worker.local import Beacon
 from worker.recorder import Recorder
 from worker.refusals import Refusals
 from worker.warden import Post, Warden
@@ -51,9 +52,11 @@ def test_an_idle_process_asks_for_nothing(ledger: Ledger) -> None:
 
 
 def test_a_worker_says_which_manyeyes_it_is(client: redis.Redis) -> None:
-    warden = Warden(client, Recorder(), Post("w", 1, 0, ("hog-1234",)), Refusals())
+    beacon = Beacon("w")
+    warden = Warden(client, Recorder(), Post("w", 1, 0, ("hog-1234",)), Refusals(), beacon)
     warden.start()
     try:
         wait_until(lambda: [beat.version for beat in presence.live_workers(client)] == [__version__], what="its word")
     finally:
         warden.end()
+        beacon.end()

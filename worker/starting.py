@@ -1,0 +1,45 @@
+"""What a worker needs before it serves anything in: locks, a broker that takes it; a UsageError or BrokerError out."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import redis
+from billiard import Lock
+
+from common import presence
+from common.asking import ask
+from common.errors import BrokerError, UsageError
+from common.limits import BROKER_START_S
+
+log = logging.getLogger("manyeyes.worker")
+
+
+def check_locks() -> None:
+    """The pool's processes share some, which the system keeps in a folder of its own. Raises UsageError."""
+    try:
+        Lock()
+    except OSError as error:
+        raise UsageError(
+            f"/dev/shm, in which a worker's processes share their locks, cannot be used ({error.strerror}); "
+            "make room there, or mount one: docker run --shm-size 64m, or --tmpfs /dev/shm"
+        ) from None
+
+
+def await_broker(url: str, node: str) -> None:
+    """A broker that is being restarted is waited for. Raises BrokerError for one that stays away."""
+    deadline, told = time.monotonic() + BROKER_START_S, False
+    while True:
+        try:
+            # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
+            return ask(url, lambda client: presence.worker_leave(client, node))
+        except redis.exceptions.NoPermissionError as error:
+            raise UsageError(f"the broker refuses this worker: {error}") from None
+        except BrokerError as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not told:
+                log.warning("waiting up to %g s: %s", BROKER_START_S, error)
+                told = True
+            time.sleep(0.2)
