@@ -18,7 +18,9 @@ import pytest
 import redis
 
 from chaos import plugin
-from common.broker import connect
+from common import presence
+from common.broker import PREFIX, connect
+from common.messages import task_queue
 from producer import valkey
 from tests.acceptance.commands import BIN, environment, only_run, producer
 from tests.acceptance.workers import live
@@ -258,6 +260,7 @@ def test_it_is_waited_out(cluster: Cluster, fault: Any, word: str, whose: tuple[
     cluster.goes_on()
     wait_until(cluster.settled, what="the end of what was before")
     said = {who: len(cluster.log(who)) for who in (OWNER, AT_WORK, WAITING)}
+    connections = len(cluster.server.client.client_list())
 
     def new(who: str) -> str:
         return cluster.log(who)[said[who] :]
@@ -273,6 +276,9 @@ def test_it_is_waited_out(cluster: Cluster, fault: Any, word: str, whose: tuple[
         if who in whose:
             wait_until(lambda who=who, words=words: words in new(who), timeout=30, what=f"{who}: {words}")  # type: ignore[misc]
     cluster.check()
+    wait_until(
+        lambda: len(cluster.server.client.client_list()) <= connections + 2, timeout=30, what="no try's connection left"
+    )
     assert new(OWNER).count(word) <= 1, "once is enough"
     for who in said:
         assert "Traceback" not in new(who) and "CRITICAL" not in new(who) and "first" not in new(who), new(who)
@@ -292,3 +298,15 @@ def test_the_run_is_whole_in_the_end(cluster: Cluster) -> None:
             **cluster.environment,
         )
         assert again.code == 0 and again.json["ok"] == 50, again.err
+
+
+def test_what_will_never_be_done_ends_a_worker_with_one_line(cluster: Cluster) -> None:
+    said = {name: len(cluster.log(name)) for name in cluster.workers}
+    with connect(str(cluster.server.file)) as client:
+        for info in presence.live_detectors(client, presence.live_processes(client)).values():
+            client.set(f"{PREFIX}{task_queue(info.queue)}", "no list")
+    for name, worker in cluster.workers.items():
+        assert wait_until(lambda worker=worker: worker.poll(), timeout=30, what=f"the end of {name}") == 1  # type: ignore[misc]
+        words = cluster.log(name)[said[name] :]
+        assert words.count("error: ") == 1 and "WRONGTYPE" in words, words
+        assert "Traceback" not in words and "CRITICAL" not in words, words
