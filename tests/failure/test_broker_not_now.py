@@ -80,17 +80,14 @@ class Cluster:
         return (self.server.folder / f"{who}.log").read_text()
 
     def stored(self) -> int:
-        """Bytes of the run's journal."""
         return sum(path.stat().st_size for path in self.server.folder.glob("runs/*/journal.bin"))
 
     def goes_on(self, times: int = 3) -> None:
-        """What was done and only waited for its commit is one time at most."""
         for _ in range(times):
             before = self.stored()
             wait_until(lambda before=before: self.stored() > before, timeout=30, what="a further result")  # type: ignore[misc]
 
     def settled(self) -> bool:
-        """Whether the worker without work has nothing to wait for."""
         said = self.log(WAITING)
         return said.rfind("the worker: waits") <= said.rfind("the worker: the broker is back")
 
@@ -136,7 +133,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def _start(cluster: Cluster, name: str, command: list[str], **extra: str) -> subprocess.Popen[str]:
-    """Its words in `<name>.log`, and what it answers in `<name>.out`."""
     folder = cluster.server.folder
     with (folder / f"{name}.log").open("w") as words, (folder / f"{name}.out").open("w") as answer:
         return subprocess.Popen(
@@ -160,9 +156,8 @@ def a_replica_of_nobody(server: Server) -> Iterator[None]:
 @contextmanager
 def a_replica_that_wants_its_master(server: Server) -> Iterator[None]:
     server.client.config_set("replica-serve-stale-data", "no")
-    server.client.replicaof("127.0.0.1", 1)
-    yield
-    server.client.replicaof("NO", "ONE")
+    with a_replica_of_nobody(server):
+        yield
 
 
 @contextmanager
@@ -224,10 +219,7 @@ def loading(server: Server) -> Iterator[None]:
     server.start(f"key-load-delay {LOAD_US}", "loading-process-events-interval-bytes 1024")
     yield
     wait_until(lambda: valkey.answers(("127.0.0.1", server.port), server.password), what="its data, loaded")
-    with server.client.pipeline(transaction=False) as pipe:
-        for number in range(JUNK):
-            pipe.delete(f"junk:{number}")
-        pipe.execute()
+    server.client.delete(*(f"junk:{number}" for number in range(JUNK)))
 
 
 @contextmanager
