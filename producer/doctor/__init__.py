@@ -9,6 +9,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 from common.asking import ANSWER_S, ask
+from common.brokerfile import url_of
 from common.errors import BrokerError, UsageError, line_of
 from common.limits import SIGHT_S
 from common.secrecy import redact
@@ -32,7 +33,7 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
         )
         return
     parts: dict[str, Question] = {
-        "broker": lambda client: broker.findings(client, broker_url, redact(broker_url)),
+        "broker": lambda client: broker.findings(client, url_of(broker_url), redact(broker_url)),
         "workers": workers.findings,
         "images": lambda client: workers.sight_of(client, broker_url, dataset),
         "runs": runs.findings,

@@ -18,7 +18,9 @@ import pytest
 import redis
 
 from chaos import plugin
-from common.broker import connect
+from common import presence
+from common.broker import PREFIX, connect
+from common.messages import task_queue
 from producer import valkey
 from tests.acceptance.commands import BIN, environment, only_run, producer
 from tests.acceptance.workers import live
@@ -27,7 +29,7 @@ from tests.waiting import wait_until
 
 #: Whose log it is; of the workers, also the detector's name: one is at work, and nobody sends anything to the other.
 OWNER, AT_WORK, WAITING = "owner", "poisonable", "idle"
-IMAGES = 4000
+IMAGES = 5000
 #: Junk that a server reads, this slowly (microseconds each), before it does its work again.
 JUNK, LOAD_US = 1500, 1000
 
@@ -78,17 +80,14 @@ class Cluster:
         return (self.server.folder / f"{who}.log").read_text()
 
     def stored(self) -> int:
-        """Bytes of the run's journal."""
         return sum(path.stat().st_size for path in self.server.folder.glob("runs/*/journal.bin"))
 
     def goes_on(self, times: int = 3) -> None:
-        """What was done and only waited for its commit is one time at most."""
         for _ in range(times):
             before = self.stored()
             wait_until(lambda before=before: self.stored() > before, timeout=30, what="a further result")  # type: ignore[misc]
 
     def settled(self) -> bool:
-        """Whether the worker without work has nothing to wait for."""
         said = self.log(WAITING)
         return said.rfind("the worker: waits") <= said.rfind("the worker: the broker is back")
 
@@ -134,7 +133,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def _start(cluster: Cluster, name: str, command: list[str], **extra: str) -> subprocess.Popen[str]:
-    """Its words in `<name>.log`, and what it answers in `<name>.out`."""
     folder = cluster.server.folder
     with (folder / f"{name}.log").open("w") as words, (folder / f"{name}.out").open("w") as answer:
         return subprocess.Popen(
@@ -158,9 +156,8 @@ def a_replica_of_nobody(server: Server) -> Iterator[None]:
 @contextmanager
 def a_replica_that_wants_its_master(server: Server) -> Iterator[None]:
     server.client.config_set("replica-serve-stale-data", "no")
-    server.client.replicaof("127.0.0.1", 1)
-    yield
-    server.client.replicaof("NO", "ONE")
+    with a_replica_of_nobody(server):
+        yield
 
 
 @contextmanager
@@ -222,10 +219,7 @@ def loading(server: Server) -> Iterator[None]:
     server.start(f"key-load-delay {LOAD_US}", "loading-process-events-interval-bytes 1024")
     yield
     wait_until(lambda: valkey.answers(("127.0.0.1", server.port), server.password), what="its data, loaded")
-    with server.client.pipeline(transaction=False) as pipe:
-        for number in range(JUNK):
-            pipe.delete(f"junk:{number}")
-        pipe.execute()
+    server.client.delete(*(f"junk:{number}" for number in range(JUNK)))
 
 
 @contextmanager
@@ -292,3 +286,15 @@ def test_the_run_is_whole_in_the_end(cluster: Cluster) -> None:
             **cluster.environment,
         )
         assert again.code == 0 and again.json["ok"] == 50, again.err
+
+
+def test_what_will_never_be_done_ends_a_worker_with_one_line(cluster: Cluster) -> None:
+    said = {name: len(cluster.log(name)) for name in cluster.workers}
+    with connect(str(cluster.server.file)) as client:
+        for info in presence.live_detectors(client, presence.live_processes(client)).values():
+            client.set(f"{PREFIX}{task_queue(info.queue)}", "no list")
+    for name, worker in cluster.workers.items():
+        assert wait_until(lambda worker=worker: worker.poll(), timeout=30, what=f"the end of {name}") == 1  # type: ignore[misc]
+        words = cluster.log(name)[said[name] :]
+        assert words.count("error: ") == 1 and "WRONGTYPE" in words, words
+        assert "Traceback" not in words and "CRITICAL" not in words, words
