@@ -20,7 +20,7 @@ Broker = Annotated[
     str | None,
     typer.Option(
         envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
-        help="redis://HOST:6379/0. Without one: an embedded broker and local workers.",
+        help="redis://HOST:6379/0, or a file that holds it. Without one: an embedded broker and local workers.",
     ),
 ]
 MaxFailures = Annotated[
@@ -91,7 +91,7 @@ Known = Annotated[
     typer.Option(
         "--broker",
         envvar=["MANYEYES_BROKER_URL", "CELERY_BROKER_URL"],
-        help="redis://HOST:6379/0: knows the runs of other machines, and the workers. (default: none)",
+        help="redis://HOST:6379/0, or a file with it: knows other machines' runs, and the workers. (default: none)",
     ),
 ]
 JsonLines = Annotated[

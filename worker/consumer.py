@@ -16,6 +16,7 @@ from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.worker.consumer import Consumer as CelerysConsumer
 from celery.worker.consumer import consumer as _celerys
 from celery.worker.state import maybe_shutdown
+from kombu.common import ignore_errors
 from kombu.exceptions import KombuError
 
 from common import logs
@@ -39,6 +40,8 @@ class Consumer(CelerysConsumer):
     """See the module."""
 
     connection_errors: tuple[type[Exception], ...]
+    amqheartbeat: Any
+    hub: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -54,6 +57,17 @@ class Consumer(CelerysConsumer):
         except (redis.RedisError, KombuError) as error:
             logs.last_words(line_of(error) or str(error), logs.wanted())
             raise WorkerShutdown(ExitCode.ERROR) from None
+
+    def connect(self) -> Any:
+        """Celery's, which forgets a connection that is made and then refused its first command, and leaves it open."""
+        conn = self.connection_for_read(heartbeat=self.amqheartbeat)
+        try:
+            if self.hub:
+                conn.transport.register_with_event_loop(conn.connection, self.hub)
+        except self.connection_errors:
+            ignore_errors(conn, conn.close)
+            raise
+        return conn
 
     def ensure_connected(self, conn: Any) -> Any:
         while True:

@@ -8,6 +8,7 @@ from pathlib import Path
 import redis
 
 from common.broker import celery_app, connect
+from common.brokerfile import url_of
 from common.errors import BrokerError, UsageError, line_of
 from common.folders import state_folder
 from common.secrecy import redact
@@ -37,7 +38,7 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
             yield hub
         return
     with client, celery_app(broker_url) as app:
-        yield from _as_far_as_allowed("broker", broker.findings(client, broker_url, redact(broker_url)))
+        yield from _as_far_as_allowed("broker", broker.findings(client, url_of(broker_url), redact(broker_url)))
         yield from _as_far_as_allowed("workers", workers.findings(Connection(client, app), dataset))
         yield from _as_far_as_allowed("runs", runs.findings(client))
 

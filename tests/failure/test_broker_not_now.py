@@ -18,16 +18,18 @@ import pytest
 import redis
 
 from chaos import plugin
-from common.broker import connect
+from common import presence
+from common.broker import PREFIX, connect
+from common.messages import task_queue
 from producer import valkey
 from tests.acceptance.commands import BIN, environment, only_run, producer
 from tests.acceptance.workers import live
 from tests.failure import poison
 from tests.waiting import wait_until
 
-#: Of the detectors: one is at work, and nobody sends anything to the other's worker.
-BUSY, IDLE = "poisonable", "idle"
-IMAGES = 3000
+#: Whose log it is; of the workers, also the detector's name: one is at work, and nobody sends anything to the other.
+OWNER, AT_WORK, WAITING = "owner", "poisonable", "idle"
+IMAGES = 4000
 #: Junk that a server reads, this slowly (microseconds each), before it does its work again.
 JUNK, LOAD_US = 1500, 1000
 
@@ -87,6 +89,11 @@ class Cluster:
             before = self.stored()
             wait_until(lambda before=before: self.stored() > before, timeout=30, what="a further result")  # type: ignore[misc]
 
+    def settled(self) -> bool:
+        """Whether the worker without work has nothing to wait for."""
+        said = self.log(WAITING)
+        return said.rfind("the worker: waits") <= said.rfind("the worker: the broker is back")
+
     def check(self) -> None:
         for name, worker in self.workers.items():
             assert worker.poll() is None, self.log(name)[-2000:]
@@ -103,11 +110,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     server.start()
     made = poison.make(folder, IMAGES, [], pace_s=0.02)
     shutil.rmtree(folder / "plugin")
-    extra = plugin.install(folder / "plugin", folder / "pace", (BUSY, IDLE))
+    extra = plugin.install(folder / "plugin", folder / "pace", (AT_WORK, WAITING))
     found = Cluster(server, made, {**extra, "MANYEYES_BROKER_URL": server.file.name, "MANYEYES_ROOTS": "*"})
     commands = {
-        BUSY: ["worker", "start", "-c", "2"],
-        IDLE: ["celery", "-A", "worker.app", "worker", "-c", "1", "-n", "idle@here", "--without-mingle"],
+        AT_WORK: ["worker", "start", "-c", "2"],
+        WAITING: ["celery", "-A", "worker.app", "worker", "-c", "1", "-n", "idle@here", "--without-mingle"],
     }
     try:
         wait_until(lambda: valkey.answers(("127.0.0.1", server.port), server.password), what="the server")
@@ -115,7 +122,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             found.workers[name] = _start(found, name, [*command], MANYEYES_DETECTOR=name)
         with connect(str(server.file)) as client:
             wait_until(lambda: live(client) == 3, what="the workers' heartbeats")
-        found.run = _start(found, "owner", ["producer", "submit", "photos", "--detector", BUSY, "--json"])
+        found.run = _start(
+            found, OWNER, ["producer", "submit", "photos", "--detector", AT_WORK, "--shard-size", "10", "--json"]
+        )
         wait_until(found.stored, what="the run's first result")
         yield found
     finally:
@@ -231,42 +240,46 @@ def another_password(server: Server) -> Iterator[None]:
     server.write_url()
 
 
-#: What is done to the server, and a word of what its users say of it; those that a worker without work meets too.
-FAULTS: list[tuple[Callable[[Server], AbstractContextManager[None]], str, bool]] = [
-    (a_replica_of_nobody, "READONLY", True),
-    (a_replica_that_wants_its_master, "MASTERDOWN", True),
-    (too_few_replicas, "NOREPLICAS", True),
-    (full, "OOM", False),
-    (a_script_without_end, "BUSY", False),
-    (a_disk_that_fails, "MISCONF", True),
-    (no_room_for_clients, "max number of clients", True),
-    (loading, "loading", True),
-    (another_password, "wants another password", True),
+#: What is done to the server, a word of what is said of it, and who is sure to say so: a server that runs a
+#: script, or loads, answers so seldom that not everybody hears of it.
+FAULTS: list[tuple[Callable[[Server], AbstractContextManager[None]], str, tuple[str, ...]]] = [
+    (a_replica_of_nobody, "a read-only replica", (OWNER, AT_WORK)),
+    (a_replica_that_wants_its_master, "replica", (OWNER, AT_WORK, WAITING)),
+    (too_few_replicas, "NOREPLICAS", (OWNER, AT_WORK, WAITING)),
+    (full, "OOM", (OWNER, AT_WORK)),
+    (a_script_without_end, "BUSY", (AT_WORK,)),
+    (a_disk_that_fails, "MISCONF", (OWNER, AT_WORK, WAITING)),
+    (no_room_for_clients, "max number of clients", (OWNER, AT_WORK)),
+    (loading, "for the broker", (AT_WORK, WAITING)),
+    (another_password, "wants another password", (OWNER, AT_WORK, WAITING)),
 ]
 
 
-@pytest.mark.parametrize("fault, word, idle", FAULTS, ids=lambda one: getattr(one, "__name__", ""))
-def test_it_is_waited_out(cluster: Cluster, fault: Any, word: str, idle: bool) -> None:
+@pytest.mark.parametrize("fault, word, whose", FAULTS, ids=[fault.__name__ for fault, *_ in FAULTS])
+def test_it_is_waited_out(cluster: Cluster, fault: Any, word: str, whose: tuple[str, ...]) -> None:
     cluster.goes_on()
-    said = {who: len(cluster.log(who)) for who in (BUSY, IDLE, "owner")}
+    wait_until(cluster.settled, what="the end of what was before")
+    said = {who: len(cluster.log(who)) for who in (OWNER, AT_WORK, WAITING)}
+    connections = len(cluster.server.client.client_list())
 
     def new(who: str) -> str:
         return cluster.log(who)[said[who] :]
 
     with fault(cluster.server):
-        wait_until(lambda: word in new("owner"), timeout=30, what="the owner's word")
-        wait_until(lambda: word in new(BUSY), timeout=30, what="a process's word")
-        if idle:
-            wait_until(lambda: "the worker: waits for the broker" in new(IDLE), timeout=30, what="the consumer's word")
+        for who in whose:
+            wait_until(lambda who=who: word in new(who), timeout=30, what=f"a word of {who}")  # type: ignore[misc]
         cluster.check()
     ended = time.monotonic()
     cluster.goes_on()
     assert time.monotonic() - ended < 10
-    if idle:
-        wait_until(lambda: "the worker: the broker is back" in new(IDLE), timeout=30, what="the consumer's return")
-    wait_until(lambda: "does its work again" in new("owner"), timeout=30, what="the owner's word that it goes on")
+    for who, words in ((OWNER, "does its work again"), (WAITING, "the worker: the broker is back")):
+        if who in whose:
+            wait_until(lambda who=who, words=words: words in new(who), timeout=30, what=f"{who}: {words}")  # type: ignore[misc]
     cluster.check()
-    assert new("owner").count(word) == 1, "once is enough"
+    wait_until(
+        lambda: len(cluster.server.client.client_list()) <= connections + 2, timeout=30, what="no try's connection left"
+    )
+    assert new(OWNER).count(word) <= 1, "once is enough"
     for who in said:
         assert "Traceback" not in new(who) and "CRITICAL" not in new(who) and "first" not in new(who), new(who)
 
@@ -278,10 +291,22 @@ def test_the_run_is_whole_in_the_end(cluster: Cluster) -> None:
     folder = cluster.server.folder
     run = only_run(folder)
     assert producer("verify", run.name, cwd=folder, **cluster.environment).code == 0
-    for detector in (BUSY, IDLE):
+    for detector in (AT_WORK, WAITING):
         again = producer(
             *("submit", "photos", "--limit", 50, "--detector", detector, "--output", "again", "--json"),
             cwd=folder,
             **cluster.environment,
         )
         assert again.code == 0 and again.json["ok"] == 50, again.err
+
+
+def test_what_will_never_be_done_ends_a_worker_with_one_line(cluster: Cluster) -> None:
+    said = {name: len(cluster.log(name)) for name in cluster.workers}
+    with connect(str(cluster.server.file)) as client:
+        for info in presence.live_detectors(client, presence.live_processes(client)).values():
+            client.set(f"{PREFIX}{task_queue(info.queue)}", "no list")
+    for name, worker in cluster.workers.items():
+        assert wait_until(lambda worker=worker: worker.poll(), timeout=30, what=f"the end of {name}") == 1  # type: ignore[misc]
+        words = cluster.log(name)[said[name] :]
+        assert words.count("error: ") == 1 and "WRONGTYPE" in words, words
+        assert "Traceback" not in words and "CRITICAL" not in words, words

@@ -106,17 +106,16 @@ def test_a_full_broker_is_waited_for(
     photos: poison.Poisoned, tmp_path: Path, redis_url: str, client: redis.Redis
 ) -> None:
     words = tmp_path / "said"
-    with a_worker(WORKER, tmp_path, redis_url, processes=2), words.open("w") as said:
+    with a_worker(WORKER, tmp_path, redis_url, processes=2) as worker, words.open("w") as said:
         run = subprocess.Popen(
             [BIN / "producer", *SUBMIT], cwd=tmp_path, env=environment(MANYEYES_BROKER_URL=redis_url), stderr=said
         )
         wait_until(lambda: list(tmp_path.glob("runs/*/journal.bin")), what="the journal")
         wait_until(lambda: (only_run(tmp_path) / "journal.bin").stat().st_size, what="the first result")
         client.config_set("maxmemory", 1)
-        wait_until(lambda: "does not do its work" in words.read_text(), what="the producer's noticing")
+        wait_until(lambda: "its memory is full" in words.read_text(), what="the producer's noticing")
         client.config_set("maxmemory", 0)
-    photos.pace(0)
-    # Celery ends a worker that cannot fetch for want of the broker's memory: whoever watches it starts it again.
-    with a_worker(WORKER, tmp_path, redis_url, processes=2):
+        photos.pace(0)
         assert run.wait(timeout=LIMIT_S) == 0, words.read_text()
+        assert worker.poll() is None, "no worker ends for it"
     assert producer("verify", cwd=tmp_path).code == 0
