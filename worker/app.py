@@ -202,9 +202,10 @@ def _await_broker(url: str) -> None:
                 return presence.worker_leave(client, _node)
         except redis.exceptions.NoPermissionError as error:
             raise UsageError(f"the broker refuses this worker: {error}") from None
-        except BrokerError:
+        except (BrokerError, redis.ConnectionError, redis.TimeoutError) as error:
+            # One that answers a PING may be a replica for now, and take nothing.
             if time.monotonic() >= deadline:
-                raise
+                raise BrokerError(str(error)) from None
             time.sleep(0.2)
 
 
