@@ -126,6 +126,12 @@ class Fleet:
             return next((one for one in self.workers if one.process and one.process.pid == parent), None)
         return None
 
+    def restart(self) -> None:
+        self.close()
+        for worker in self.workers:
+            worker.asked, worker.told_at = "", 0.0
+            worker.start()
+
     def close(self) -> None:
         for worker in self.workers:
             worker.signal_group(signal.SIGCONT)

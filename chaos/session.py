@@ -71,7 +71,7 @@ class Session:
             broker.start()
             fleet = Fleet(plan.workers, Serving(os.fspath(broker.url_file), environment, self._logs, options))
             stack.callback(fleet.close)
-            self._waiting.wait(lambda: self._beating(broker) == fleet.processes, START_S, "the workers' heartbeats")
+            self._all_beat(broker, fleet)
             begun = time.monotonic()
             plugin.set_pace(self._pace, 0.0)
             quiet = self._driver("quiet", dataset.folder, broker, environment, stack)
@@ -81,6 +81,11 @@ class Session:
             quiet_s = time.monotonic() - begun
             self._say(f"quiet run: {plan.images:,} images in {quiet_s:.0f} s")
             plugin.set_pace(self._pace, storm_pace)
+            if plan.poison:
+                # Processes that took the place of poisoned ones have measured the quiet run's pace at their warm-up: a
+                # resumed producer would size shards by it, of minutes each.
+                fleet.restart()
+                self._all_beat(broker, fleet)
             return self._storm(quiet, quiet_s, self._stage(broker, fleet, dataset.folder, environment, stack))
 
     def _storm(self, quiet: Driver, quiet_s: float, stage: Stage) -> Report:
@@ -126,5 +131,8 @@ class Session:
         driver.submit()
         return driver
 
-    def _beating(self, broker: Broker) -> int:
-        return len(presence.live_processes(broker.client))
+    def _all_beat(self, broker: Broker, fleet: Fleet) -> None:
+        def beat() -> bool:
+            return len(presence.live_processes(broker.client)) == fleet.processes
+
+        self._waiting.wait(beat, START_S, "the workers' heartbeats")

@@ -26,6 +26,8 @@ class Stage:
     tail: JournalTail
     wounds: list[Wound] = field(default_factory=list)
     sight: Sight | None = None
+    #: Items that were done when the broker was last of no use.
+    _done_without: int = -1
 
     def tick(self) -> None:
         """Restarts, resumes and wakings that are due; then a new look, and which wounds have healed."""
@@ -35,8 +37,19 @@ class Stage:
         self.driver.tick()
         self.tail.read()
         self.sight = look(self.broker, self.rundir.run, self.fleet)
+        if self.broker_out:
+            self._done_without = self.tail.done.count
         for wound in self.open_wounds():
             wound.look(self.sight, self.tail.done, self.driver.running or self.driver.finished)
+
+    @property
+    def broker_out(self) -> bool:
+        return self.broker.out or self.sight is None
+
+    @property
+    def gets_on(self) -> bool:
+        """Whether the run has got on since the broker was last out."""
+        return not self.broker_out and self.tail.done.count > self._done_without
 
     def open_wounds(self) -> list[Wound]:
         return [wound for wound in self.wounds if wound.healed_s is None]

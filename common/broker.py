@@ -111,7 +111,8 @@ def client(broker: str) -> redis.Redis:
     settings: dict[str, Any] = {
         "credential_provider": login,
         "socket_timeout": SOCKET_TIMEOUT_S,
-        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
+        # Not what has timed out: whoever waits says so by then, and asks again.
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3, supported_errors=(redis.ConnectionError,)),
         "health_check_interval": 30,
     }
     if sentinel.is_sentinel(url):

@@ -119,9 +119,10 @@ SIGHT_S = 6.0
 
 #: Seconds between a worker's looks at its pool processes.
 WATCH_S = 0.25
-#: Seconds for which a process tries to commit a finished shard to a broker that does not answer.
-COMMIT_PATIENCE_S = 120.0
-#: Seconds for which a starting worker waits for its broker.
+#: Seconds for which a broker may be away, or do its work later, before its owner gives up, resumable; before a process
+#: drops a finished shard; and before a worker that starts ends.
+BROKER_PATIENCE_S = 120.0
+#: Seconds for which a starting worker waits for a broker that is not there, or refuses it.
 BROKER_START_S = 10.0
 #: Seconds after which `worker health` calls waiting messages and idle processes, or a slow start, ill.
 IDLE_ILL_S, START_ILL_S = 30.0, 180.0

@@ -11,8 +11,7 @@ import redis
 from common.asking import ask, heard
 from common.broker import client, impatient
 from common.errors import BrokerAway
-from common.limits import HEARTBEAT_LIFE_S
-from producer.unrest import BROKER_PATIENCE_S
+from common.limits import BROKER_PATIENCE_S, HEARTBEAT_LIFE_S
 
 T = TypeVar("T")
 

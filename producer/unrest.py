@@ -6,13 +6,12 @@ import logging
 import time
 
 from common.errors import BrokerError
-from common.limits import HEARTBEAT_LIFE_S
+from common.limits import BROKER_PATIENCE_S, HEARTBEAT_LIFE_S
 from common.replies import passes, wants_login, why_not
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a broker may be gone before the owner gives up, resumable; and between looks for its return.
-BROKER_PATIENCE_S = 120
+#: Seconds between looks for a broker's return.
 _AGAIN_S = 0.5
 #: Seconds that the broker's clock may be off from one look to the next, and that two looks may be apart.
 _JUMP_S = 5.0
@@ -44,7 +43,9 @@ class Unrest:
             self._away_since, self._called = self._away_since or now, wants_login(error)
             log.warning("waiting for the broker, up to %d s: %s", BROKER_PATIENCE_S, why_not(error))
         if now - self._away_since >= BROKER_PATIENCE_S:
-            raise BrokerError(f"the broker has not done its work for {BROKER_PATIENCE_S} s: {why_not(error)}") from None
+            raise BrokerError(
+                f"the broker has not done its work for {BROKER_PATIENCE_S:g} s: {why_not(error)}"
+            ) from None
         time.sleep(_AGAIN_S)
 
     def over(self) -> None:

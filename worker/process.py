@@ -22,7 +22,7 @@ from common.datasets import is_url
 from common.detector_info import DetectorInfo
 from common.errors import ProtocolError
 from common.ledger import Claim, Fate, Ledger
-from common.limits import COMMIT_PATIENCE_S, HEARTBEAT_S
+from common.limits import BROKER_PATIENCE_S, HEARTBEAT_S
 from common.messages import ShardMessage, ShardResult, unpack_items
 from common.presence import Beat, Speed
 from common.replies import passes
@@ -211,7 +211,7 @@ class PoolProcess:
 
     def _outwait(self, what: str, ask: Callable[[], T]) -> T:
         """Of a broker that will do it later. Raises redis.RedisError where it does not, or the worker ends."""
-        deadline, outage = time.monotonic() + COMMIT_PATIENCE_S, Outage(log, what)
+        deadline, outage = time.monotonic() + BROKER_PATIENCE_S, Outage(log, what)
         while True:
             try:
                 answer = ask()

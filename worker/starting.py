@@ -10,8 +10,8 @@ from billiard import Lock
 
 from common import presence
 from common.asking import ask
-from common.errors import BrokerError, UsageError
-from common.limits import BROKER_START_S
+from common.errors import BrokerAway, BrokerError, UsageError
+from common.limits import BROKER_PATIENCE_S, BROKER_START_S
 
 log = logging.getLogger("manyeyes.worker")
 
@@ -28,8 +28,11 @@ def check_locks() -> None:
 
 
 def await_broker(url: str, node: str) -> None:
-    """A broker that is being restarted is waited for. Raises BrokerError for one that stays away."""
-    deadline, told = time.monotonic() + BROKER_START_S, False
+    """A broker that hangs or does its work later is waited for as by a run, one that is not there or refuses us less.
+
+    Raises BrokerError for one that stays away.
+    """
+    since, told = time.monotonic(), False
     while True:
         try:
             # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
@@ -37,9 +40,11 @@ def await_broker(url: str, node: str) -> None:
         except redis.exceptions.NoPermissionError as error:
             raise UsageError(f"the broker refuses this worker: {error}") from None
         except BrokerError as error:
-            if time.monotonic() >= deadline:
+            there = isinstance(error, BrokerAway) and not error.mistakable
+            limit = BROKER_PATIENCE_S if there else BROKER_START_S
+            if time.monotonic() - since >= limit:
                 raise
             if not told:
-                log.warning("waiting up to %g s: %s", BROKER_START_S, error)
+                log.warning("waiting up to %g s: %s", limit, error)
                 told = True
             time.sleep(0.2)

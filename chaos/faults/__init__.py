@@ -50,9 +50,9 @@ class Kinds:
 
     def may(self, fault: Fault, stage: Stage) -> bool:
         """Whether it finds a broker to strike."""
-        if fault.kind in self.outages and any(wound.kind in self.outages for wound in stage.open_wounds()):
-            return False
-        return fault.kind not in self.at_broker or not (stage.broker.out or stage.sight is None)
+        if fault.kind in self.outages:
+            return stage.gets_on
+        return fault.kind not in self.at_broker or not stage.broker_out
 
 
 def _names(faults: Sequence[Fault]) -> frozenset[str]:

@@ -88,3 +88,26 @@ def test_an_interrupt_does_not_wait_for_the_broker(
         made.pace(0)
         again = producer("resume", "--json", cwd=tmp_path)
     assert again.code == 0 and again.json["ok"] == 30, again.err
+
+
+def test_a_worker_that_starts_during_a_failover_waits_for_its_end(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = poison.make(tmp_path, 1, [])
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url}.items():
+        monkeypatch.setenv(name, value)
+    broker.demote(stale=True)
+
+    def refused() -> int:
+        return int(broker.client.info("errorstats").get("errorstat_READONLY", {"count": 0})["count"])  # type: ignore[union-attr]
+
+    worker = start(*WORKER, cwd=tmp_path)
+    try:
+        # More than the client's own tries, 4 of them.
+        wait_until(lambda: refused() > 8, timeout=20, what="writes that are refused")
+        broker.promote()
+        wait_until(lambda: presence.live_processes(broker.client), what="the worker's heartbeat")
+    finally:
+        worker.terminate()
+        said = finish(worker)
+    assert said.code == 0, said.err
