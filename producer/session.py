@@ -275,8 +275,9 @@ def _broker_lost(rundir: RunDir) -> Iterator[None]:
     try:
         yield
     except BrokerAway as error:
-        again = f"; to go on:  {rundir.command('resume')}" if (rundir.path / RUN_FILE).exists() else ""
-        raise BrokerError(f"{error}{again}") from error
+        if not (rundir.path / RUN_FILE).exists():
+            raise
+        raise BrokerError(f"{error}; to go on:  {rundir.command('resume')}") from error
     except (redis.RedisError, OperationalError) as error:
         what = "refuses" if isinstance(error.__cause__ or error, redis.ResponseError) else "is lost"
         if (rundir.path / RUN_FILE).exists():

@@ -197,7 +197,7 @@ def test_what_is_the_servers_or_anothers_is_refused(fresh: Guarded, role: Role) 
             client.execute_command(*command)
     pipe = client.pipeline(transaction=False)
     pipe.set("elsewhere", 1)
-    with pytest.raises(NoPermissionError, match=rf"SET elsewhere 1.*user {role.user} may not"):
+    with pytest.raises(NoPermissionError, match=rf"^user {role.user} may not SET"):
         pipe.execute()
 
 

@@ -53,9 +53,7 @@ def test_a_worker_that_says_no_version_is_an_earlier_one(client: redis.Redis) ->
     del beat["version"]
     client.set(presence.worker_key("w@there"), json.dumps(beat), ex=60)
     client.zadd(presence.WORKERS_KEY, {"w@there": 0})
-    with celery_app(None) as app:
-        found = list(workers.findings(Connection(client, app), None))
-    [words] = [one.words for one in found if one.part == "versions"]
+    [words] = [one.words for one in workers.findings(client) if one.part == "versions"]
     assert "w@there runs an earlier manyeyes" in words
 
 

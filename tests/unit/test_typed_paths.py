@@ -13,6 +13,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from common import typedpath
+from common.brokerfile import url_of as broker_url
 from common.errors import UsageError
 from common.settings import Settings
 from common.tls import options as tls_options
@@ -20,7 +21,6 @@ from common.typedpath import expand
 from producer.cli import cli as producer_cli
 from producer.hub.settings import absolute_roots
 from producer.rundir import find
-from worker.cli import broker_url
 from worker.cli import cli as worker_cli
 from worker.roots import Roots
 
@@ -28,7 +28,7 @@ from worker.roots import Roots
 #: a parser of `common.typedpath`.
 NO_PATHS = {
     *("broker", "classes", "formats", "format", "head", "imgsz", "log", "loglevel", "listen", "max_failures", "name"),
-    *("priority", "scale", "shard_size", "transport", "worker"),
+    *("priority", "scale", "scaled", "shard_size", "transport", "worker"),
 }
 #: Those that hold paths among other things, with what takes them apart: each has a test below or in its own file.
 TAKEN_APART = {"detector", "exclude", "map_", "root"}
