@@ -94,13 +94,11 @@ class Cluster:
 
         Meanwhile Redis is told so; `images` says better and better how many wait.
         """
-        # Of a broker that hangs, nobody waits here for an answer.
-        client = self.connection.client if self.arrival is None else self.arrival.client
-        waiting = Waiting(client, rundir.run, self.launch.name, images)
+        waiting = Waiting(rundir.run, self.launch.name, images)
         try:
             return self._detector(wait_s, say, waiting)
         finally:
-            waiting.leave()
+            waiting.leave(self.connection.client if self.arrival is None else self.arrival.client)
 
     def _detector(self, wait_s: float, say: Callable[[str], None], waiting: Waiting) -> DetectorInfo:
         told = False
@@ -128,7 +126,7 @@ class Cluster:
                 say(f"waiting for a worker that serves {self.launch.name!r}, {left:.0f} s at most")
                 told = True
             if self.local is None:
-                waiting.tell()
+                self.ask(waiting.tell)
             time.sleep(0.02)
 
     def _of_that_file(self, served: list[DetectorInfo]) -> list[DetectorInfo]:

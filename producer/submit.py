@@ -17,7 +17,7 @@ from common import __version__
 from common.datasets import Choosing, open_dataset
 from common.datasets.listed import Listed
 from common.detector_info import DetectorInfo
-from common.errors import ManyeyesError, UsageError
+from common.errors import BrokerError, ManyeyesError, UsageError
 from common.ledger import Ledger, RunState
 from common.limits import DEFAULT_PRIORITY
 from common.scale import Scale
@@ -102,8 +102,10 @@ def submit(request: Request, talk: Talk) -> Outcome:
     except KeyboardInterrupt:
         _forget_unbegun(rundir)
         raise RunInterrupted(rundir) from None
-    except UsageError:
-        _forget_unbegun(rundir)
+    except (UsageError, BrokerError) as error:
+        # An embedded broker, or worker, has left a log there.
+        if isinstance(error, UsageError) or request.broker_url is not None:
+            _forget_unbegun(rundir)
         raise
 
 
@@ -128,7 +130,7 @@ def _reserve(client: redis.Redis, rundir: RunDir, spec: Spec) -> None:
 
 
 def _forget_unbegun(rundir: RunDir) -> None:
-    """No trace of a mistyped option. After other errors the folder stays, for the logs in it."""
+    """No trace of a mistyped option, or of a broker that cannot be met. After other errors the folder stays, for its logs."""
     if not (rundir.path / "run.json").exists():
         shutil.rmtree(rundir.path, ignore_errors=True)
 

@@ -27,12 +27,11 @@ _DIGEST = re.compile("-[0-9a-f]{8}")
 class Waiting:
     """One command's entry among those who wait. No run fails for it: what Redis refuses goes untold."""
 
-    def __init__(self, client: redis.Redis, run: str, detector: str, images: Iterator[int]) -> None:
+    def __init__(self, run: str, detector: str, images: Iterator[int]) -> None:
         """`detector` as the user named it, which may be by its queue.
 
         `images` says better and better how many wait; asked in a thread, from the first word on.
         """
-        self._client = client
         self._run = run
         self._detector = detector_of(detector) if _DIGEST.fullmatch(detector[-9:]) else detector
         #: Nobody waits for none.
@@ -48,30 +47,31 @@ class Waiting:
             while not self._left.is_set() and (known := next(images, None)) is not None:
                 self._images = max(1, known)
 
-    def tell(self) -> None:
-        """Once a second, however often it is called."""
+    def tell(self, client: redis.Redis) -> None:
+        """Once a second, however often it is called. Raises redis.ConnectionError, redis.TimeoutError."""
         if time.monotonic() < self._again:
             return
-        if not self._entry and not self._counting.is_alive():
+        if self._counting.ident is None:
             self._counting.start()
-        self._again = time.monotonic() + _SAY_S
-        before, self._entry = self._entry, f"{self._run} {self._images} {self._detector}"
-        with contextlib.suppress(redis.RedisError):
-            seconds, _ = self._client.time()
-            pipe = self._client.pipeline()
-            pipe.zrem(WAITING_KEY, before)
-            pipe.zadd(WAITING_KEY, {self._entry: seconds + LIFE_S})
+        entry = f"{self._run} {self._images} {self._detector}"
+        with contextlib.suppress(redis.ResponseError):
+            seconds, _ = client.time()
+            pipe = client.pipeline()
+            pipe.zrem(WAITING_KEY, self._entry)
+            pipe.zadd(WAITING_KEY, {entry: seconds + LIFE_S})
             pipe.zremrangebyscore(WAITING_KEY, "-inf", f"({seconds}")
             pipe.expire(WAITING_KEY, LIFE_S)
             pipe.execute()
+        self._entry = entry
+        self._again = time.monotonic() + _SAY_S
 
-    def leave(self) -> None:
+    def leave(self, client: redis.Redis) -> None:
         """It goes on, or gives up. The listing that was counted is over soon, or has begun: another may begin."""
         self._left.set()
         if self._entry:
             self._counting.join(_SAY_S)
             with contextlib.suppress(redis.RedisError):
-                self._client.zrem(WAITING_KEY, self._entry)
+                client.zrem(WAITING_KEY, self._entry)
 
 
 def detector_of(queue: str) -> str:

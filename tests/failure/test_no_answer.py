@@ -160,6 +160,7 @@ def test_a_url_that_leads_nowhere_is_an_error_at_once_unless_it_is_waited_for(
     url = f"redis://127.0.0.1:{free_port()}/0"
     with speaking(tmp_path, url, "submit") as (commands, _):
         assert commands["submit"].end() == 1 and "refused; is it running" in commands["submit"].said
+    assert not list((tmp_path / "runs").glob("*")), "nothing of a run that did not begin"
     unknown = producer("submit", "photos", cwd=tmp_path, MANYEYES_BROKER_URL="redis://no-such-name.invalid:6379/0")
     assert unknown.code == 1 and "no address is known for no-such-name.invalid" in unknown.error
     waiting = Speaking(("producer", "submit", "photos", "--wait", "60"), tmp_path, MANYEYES_BROKER_URL=url)

@@ -20,20 +20,20 @@ def unreadable() -> Iterator[int]:
 def test_who_waits_is_counted_by_detector_and_struck_when_it_goes_on(client: redis.Redis) -> None:
     """By the detector's name, by its queue's; also where images cannot be counted to the end, or are none."""
     waiting = [
-        Waiting(client, "a", "yolox-s", iter((5, 9))),
-        Waiting(client, "b", "yolox-s-1a2b3c4d", unreadable()),
-        Waiting(client, "c", "deer", iter((0,))),
+        Waiting("a", "yolox-s", iter((5, 9))),
+        Waiting("b", "yolox-s-1a2b3c4d", unreadable()),
+        Waiting("c", "deer", iter((0,))),
     ]
 
     def told() -> bool:
         for one in waiting:
-            one.tell()
+            one.tell(client)
         return read(client).awaited == {"yolox-s": 9 + 3, "deer": 1}
 
     wait_until(told, what="all of them, counted")
     assert 0 < client.ttl(WAITING_KEY) <= LIFE_S
     for one in waiting[:2]:
-        one.leave()
+        one.leave(client)
     assert read(client).awaited == {"deer": 1}
     # Its last word is old, and others keep the key: it counts no more.
     [entry] = client.zrange(WAITING_KEY, 0, -1)
@@ -42,11 +42,11 @@ def test_who_waits_is_counted_by_detector_and_struck_when_it_goes_on(client: red
 
 
 def test_a_count_without_an_end_holds_nobody_up(client: redis.Redis) -> None:
-    waiting = Waiting(client, "a", "hog", count(1))
-    waiting.tell()
-    waiting.leave()
+    waiting = Waiting("a", "hog", count(1))
+    waiting.tell(client)
+    waiting.leave(client)
     assert not client.exists(WAITING_KEY)
-    Waiting(client, "b", "hog", count(1)).leave()
+    Waiting("b", "hog", count(1)).leave(client)
 
 
 def test_what_nobody_says_counts_as_nothing() -> None:
