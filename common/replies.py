@@ -7,6 +7,7 @@ is closed, a new one may lead to another server, and whatever waits out a broker
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from typing import Any
@@ -54,7 +55,7 @@ def read(error: redis.ResponseError) -> redis.RedisError:
     code = code_of(error)
     if code not in NOT_NOW:
         return error
-    return NotNow(f"{NOT_NOW[code]} ({code})")
+    return _not_now(code)
 
 
 class Patient:
@@ -106,3 +107,21 @@ def why_not(error: BaseException) -> str:
         f"it wants another password or certificate ({reason(error)}); a file that holds the URL is read anew at each "
         "try: write the new one there; where the URL itself was given, start this again with the new one"
     )
+
+
+def check_takes_writes(client: redis.Redis) -> None:
+    """Raises NotNow for a server that is a replica for now, or full: nobody can say there that they live.
+
+    For who would say otherwise that no worker is there. Of a login that may not ask, nothing is known.
+    """
+    with contextlib.suppress(redis.ResponseError):
+        kind: Any = client.info("replication")
+        memory: Any = client.info("memory")
+        if kind["role"] == "slave":
+            raise _not_now("READONLY")
+        if 0 < memory["maxmemory"] <= memory["used_memory"] and memory["maxmemory_policy"] == "noeviction":
+            raise _not_now("OOM")
+
+
+def _not_now(code: str) -> NotNow:
+    return NotNow(f"{NOT_NOW[code]} ({code})")

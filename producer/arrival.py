@@ -39,7 +39,6 @@ class Arrival:
     def meet(self) -> None:
         """Raises BrokerError for one that cannot be met, or is away for too long."""
         self._wait_for(lambda: ask(self._url, lambda _: None))
-        self._met = True
 
     def ask(self, question: Callable[[redis.Redis], T]) -> T:
         """`question` is asked until it is answered. Raises BrokerError, and what else the server says."""
@@ -52,8 +51,9 @@ class Arrival:
                 answer = try_it()
             except BrokerAway as error:
                 now = time.monotonic()
-                mistaken = error.mistakable and not self._met
-                limit = self._wait_s if mistaken else max(self._wait_s, BROKER_PATIENCE_S)
+                # What hangs, or does its work later, is there.
+                self._met = self._met or not error.mistakable
+                limit = self._wait_s if not self._met else max(self._wait_s, BROKER_PATIENCE_S)
                 if limit <= 0:
                     raise
                 if since is None:
@@ -63,6 +63,7 @@ class Arrival:
                     raise BrokerAway(f"waited {limit:g} s: {error}") from None
                 time.sleep(_AGAIN_S)
             else:
+                self._met = True
                 if since is not None:
                     self._say("the broker answers")
                     # Their heartbeats may have run out meanwhile.

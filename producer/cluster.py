@@ -20,6 +20,7 @@ from common.detector_info import DetectorInfo
 from common.detectortext import DetectorText
 from common.errors import ManyeyesError, ModelError, UsageError
 from common.limits import PROTOCOL
+from common.replies import check_takes_writes
 from common.secrecy import redact
 from producer.arrival import Arrival
 from producer.crew import Connection
@@ -120,6 +121,9 @@ class Cluster:
             if found:
                 return found[0]
             if time.monotonic() >= deadline or (live and self.local is not None):
+                self.ask(check_takes_writes)
+                if self.arrival is not None and time.monotonic() < self.arrival.workers_back_by:
+                    continue  # who could not say that they live do so now
                 raise self._nobody(sorted(live))
             if self.local is None and not told:
                 left = deadline - time.monotonic()

@@ -190,7 +190,7 @@ def workers(
         raise UsageError(
             "no broker: set MANYEYES_BROKER_URL, or pass --broker; for a hub of this machine: $(producer url)"
         )
-    found = ask(broker, listing.lines)
+    found = ask(broker, listing.found)
     if as_json:
         print(json.dumps([line.to_json() for line in found]))
     elif found:

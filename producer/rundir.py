@@ -135,6 +135,13 @@ class RunDir:
             return {}
         return data
 
+    def silence_s(self) -> float:
+        """Seconds since the owner's last word on its progress; 0 before the first."""
+        try:
+            return max(0.0, time.time() - (self.path / "progress.json").stat().st_mtime)
+        except OSError:
+            return 0.0
+
     def write_progress(self, data: dict[str, Any]) -> None:
         atomic.write_json(self.path / "progress.json", data, durable=False)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from common import logs
 from common.errors import UsageError
 from common.ledger import RunState
-from common.limits import DEFAULT_PRIORITY
+from common.limits import DEFAULT_PRIORITY, HEARTBEAT_LIFE_S
 from producer.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -39,12 +39,17 @@ class RunLine:
     digest: str | None
     #: Where the owner and `run_dir` are, of a run of another machine.
     host: str | None = None
+    #: Seconds for which a living owner has said nothing, where that is long; then its speed and ETA say nothing either.
+    silent_s: float | None = None
 
     @classmethod
     def of(cls, rundir: RunDir) -> RunLine:
         data, state = rundir.read(), rundir.state()
         counts, progress = data.get("counts"), rundir.progress()
         live = not state.finished and rundir.has_owner()
+        silent_s = rundir.silence_s() if live else 0.0
+        # Whoever has all images says nothing while the outputs are written.
+        silent = silent_s > HEARTBEAT_LIFE_S and progress.get("done") != progress.get("items")
         return cls(
             run_id=rundir.run,
             run_dir=str(rundir.path),
@@ -56,10 +61,11 @@ class RunLine:
             done=counts["ok"] + counts["failed"] if counts else progress.get("done" if live else "stored", 0),
             failed=counts["failed"] if counts else progress.get("failed", 0),
             detections=counts["detections"] if counts else None,
-            images_per_s=data.get("images_per_s", progress.get("images_per_s")),
-            eta_s=progress.get("eta_s") if live and state is not RunState.PAUSED else None,
+            images_per_s=None if silent else data.get("images_per_s", progress.get("images_per_s")),
+            eta_s=progress.get("eta_s") if live and not silent and state is not RunState.PAUSED else None,
             processes=progress.get("processes", 0) if live else 0,
             digest=data.get("digest"),
+            silent_s=round(silent_s, 1) if silent else None,
         )
 
     @classmethod
@@ -97,6 +103,8 @@ class RunLine:
             parts.append(f"{self.images_per_s:.1f} images/s")
         if self.eta_s is not None:
             parts.append(f"ETA {duration(self.eta_s)}")
+        if self.silent_s is not None:
+            parts.append(f"nothing new for {duration(self.silent_s)}: its producer waits for the broker, or hangs")
         if self.detections is not None:
             parts.append(f"{self.detections:,} detections")
         hints = {"interrupted": "resume", "stopped": "resume", "paused": "unpause", "cancelling": "cancel"}

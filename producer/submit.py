@@ -130,7 +130,7 @@ def _reserve(client: redis.Redis, rundir: RunDir, spec: Spec) -> None:
 
 
 def _forget_unbegun(rundir: RunDir) -> None:
-    """No trace of a mistyped option, or a broker that cannot be met. After other errors the folder stays, for its logs."""
+    """No trace of a mistyped option or an unmet broker. After other errors the folder stays, for its logs."""
     if not (rundir.path / "run.json").exists():
         shutil.rmtree(rundir.path, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from common import presence
 from common.messages import ShardId
 from common.presence import Beat, WorkerBeat
+from common.replies import check_takes_writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,14 @@ def lines(client: redis.Redis) -> list[WorkerLine]:
         for beat, silence in zip(beats, presence.worker_silence(client, beats), strict=True)
     ]
     return sorted(found, key=lambda line: (line.host, line.worker))
+
+
+def found(client: redis.Redis) -> list[WorkerLine]:
+    """The same. Raises NotNow where nobody is seen because nobody can say there that they live."""
+    there = lines(client)
+    if not there:
+        check_takes_writes(client)
+    return there
 
 
 def table(found: list[WorkerLine]) -> Table:

@@ -14,6 +14,7 @@ from common.errors import ManyeyesError
 from common.limits import HEARTBEAT_S, IDLE_ILL_S
 from common.messages import queue_keys, task_queue
 from common.presence import WorkerBeat, live_workers
+from common.replies import check_takes_writes
 from worker.local import ailment
 
 #: Seconds in which a worker that takes work is seen to: its heartbeat may be one old, and its first image take a while.
@@ -39,6 +40,7 @@ def _check(client: redis.Redis, worker: str | None) -> str:
         time.sleep(HEARTBEAT_S / 4)
         workers = _of_here(client, host, worker)
     if not workers:
+        check_takes_writes(client)
         who = worker or f"host {host}"
         raise ManyeyesError(f"{who}: no worker's heartbeat; it is starting, hung or dead: see its log, start it again")
     for one in workers:
