@@ -168,8 +168,8 @@ class Sentinels(sentinel.Sentinel):
         for one in tuple(self.sentinels):
             found = self._ask(one)
             if not isinstance(found, str):
-                # The next time it is asked first.
-                self.sentinels.sort(key=lambda other: other is not one)
+                # The next time it is asked first. A new list: one that is being sorted is empty for other threads.
+                self.sentinels = sorted(self.sentinels, key=lambda other: other is not one)
                 return found[0], self._sibling or found[1]
             whys.append(f"{_where(one)} {found}")
         raise sentinel.MasterNotFoundError(f"no Sentinel names a master {service_name!r} now: {'; '.join(whys)}")
