@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.errors import UsageError
-from common.secrecy import redact
+from common.secrecy import redact_broker
 
 SCHEME = "sentinel"
 _PORT = 26379
@@ -138,7 +138,7 @@ def _options(url: str, query: str) -> dict[str, str]:
 
 def _refuse(url: str, why: str) -> NoReturn:
     # Without the options: what is amiss may be a piece of a password in them.
-    raise UsageError(f"broker {redact(url).partition('?')[0]} {why}")
+    raise UsageError(f"broker {redact_broker(url).partition('?')[0]} {why}")
 
 
 def shown(place: Place) -> str:
