@@ -199,10 +199,10 @@ def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
     pool = known.connection_pool
     if isinstance(pool, SentinelConnectionPool):
         return _owning(sentinel.like(pool, changed))
-    return _Client(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
+    return _owning(type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
 
 
-def _owning(pool: SentinelConnectionPool) -> redis.Redis:
+def _owning(pool: redis.ConnectionPool) -> redis.Redis:
     """With the client, its connections are closed."""
     found: redis.Redis = _Client.from_pool(pool)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socketserver
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from common.asking import ask
 from common.broker import connect
 from common.errors import UsageError, line_of
 from producer import valkey
@@ -128,6 +130,24 @@ def test_a_server_that_does_not_know_what_every_redis_knows(tmp_path: Path) -> N
 def test_what_is_no_redis_is_named_by_its_answer(first: bytes, answer: bytes, shown: str) -> None:
     with a_talker(first, answer) as url:
         assert f"is no Redis: it answers {shown}; name the host and port of one" in why(url)
+
+
+def test_a_client_that_is_closed_leaves_no_connection(tmp_path: Path) -> None:
+    """Not even until Python collects what refers to itself."""
+    with a_server(tmp_path) as url, redis.Redis.from_url(url) as watcher:
+
+        def connections() -> int:
+            return len(watcher.client_list())
+
+        before = connections()
+        gc.disable()
+        try:
+            for _ in range(5):
+                connect(f"{url}/0").close()
+                ask(f"{url}/0", lambda client: client.ping())
+            wait_until(lambda: connections() == before, timeout=5, what="the end of all connections")
+        finally:
+            gc.enable()
 
 
 def test_a_sentinel_names_no_keys(tmp_path: Path) -> None:
