@@ -93,8 +93,13 @@ def _trouble(url: str, error: redis.RedisError) -> BrokerError:
         return BrokerError(f"{shown} {words}")
     if away := silence.away(url, error):
         return away
-    words = f"{shown} does not answer: {redact(reason(error))}; is it running, and the URL right?"
-    return BrokerAway(words, mistakable=True) if isinstance(error, redis.ConnectionError) else BrokerError(words)
+    why = redact(reason(error))
+    if isinstance(error, redis.ConnectionError):
+        return BrokerAway(f"{shown} does not answer: {why}; is it running, and the URL right?", mistakable=True)
+    if why.startswith("DENIED"):
+        # Its own words are a page.
+        return BrokerError(f"{shown} is in protected mode (DENIED): set a password there, and write it into the URL")
+    return BrokerError(f"{shown} refuses: {why}; see its configuration and log")
 
 
 def _is_tls(url: str) -> bool:

@@ -19,7 +19,6 @@ from common.refused import REFUSED_KEY
 from producer import doctorcli
 from producer.crew import Connection
 from producer.doctor import broker, workers
-from producer.doctor.finding import Level
 from producer.transport import ask
 
 #: Clears a terminal.
@@ -35,13 +34,6 @@ def test_no_word_of_a_stranger_moves_the_cursor(
     said = capsys.readouterr().out
     assert "workers have refused 3" in said and "messages wait in" in said
     assert HOSTILE not in said and said.count("\\x1b[2J") == 2
-
-
-@pytest.mark.parametrize(
-    ("version", "level"), [("9.0-rc1", Level.OK), ("7.0.15", Level.OK), ("6.2.14", Level.FAILED), ("", Level.FAILED)]
-)
-def test_a_version_may_be_of_any_form(version: str, level: Level) -> None:
-    assert broker._version({"redis_version": version}).level is level
 
 
 def test_a_snapshot_is_no_append_only_file() -> None:
