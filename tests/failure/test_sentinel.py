@@ -51,7 +51,8 @@ def test_a_run_goes_on_at_the_master_that_sentinels_promote(tmp_path: Path) -> N
             assert joined.poll() is None and plain.poll() is None
             wait_until(lambda: processes(client) == before, what="the heartbeats of the same processes")
             wait_until(lambda: len(app.control.ping(timeout=2)) == 2, what="both workers' answers to Celery")
-            said.append(producer("doctor", "--json", cwd=tmp_path, MANYEYES_BROKER_URL=url))
+            (tmp_path / "url").write_text(url)
+            said.append(producer("doctor", "--json", cwd=tmp_path, MANYEYES_BROKER_URL=str(tmp_path / "url")))
     found = [one["words"] for one in json.loads(said[-1].out) if one["part"] == "sentinel"]
     [new] = [port for port in watched.servers if port != watched.first]
     assert f"{NAME} is 127.0.0.1:{new}, say 2 of 3 Sentinels" in found and "the master has no replica now" in found
