@@ -24,8 +24,8 @@ def ask(url: str, question: Callable[[redis.Redis], T], seconds: float = ANSWER_
     """
 
     def put() -> T:
-        with connect(url, step_s) as client:
-            return question(impatient(client, step_s))
+        with connect(url, step_s) as client, impatient(client, step_s) as asked:
+            return question(asked)
 
     return heard(url, put, seconds)
 

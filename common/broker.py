@@ -17,7 +17,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from common import channel, sentinel, silence, tlsfault, wrongserver
-from common.brokerfile import login_of, url_of, without_login
+from common.brokerfile import invalid, login_of, url_of, without_login
 from common.brokerwords import Unannotated, reason
 from common.errors import BrokerAway, BrokerError, UsageError
 from common.replies import PatientPipeline, patient
@@ -93,8 +93,13 @@ def _trouble(url: str, error: redis.RedisError) -> BrokerError:
         return BrokerError(f"{shown} {words}")
     if away := silence.away(url, error):
         return away
-    words = f"{shown} does not answer: {redact(reason(error))}; is it running, and the URL right?"
-    return BrokerAway(words, mistakable=True) if isinstance(error, redis.ConnectionError) else BrokerError(words)
+    why = redact(reason(error))
+    if isinstance(error, redis.ConnectionError):
+        return BrokerAway(f"{shown} does not answer: {why}; is it running, and the URL right?", mistakable=True)
+    if why.startswith("DENIED"):
+        # Its own words are a page.
+        return BrokerError(f"{shown} is in protected mode (DENIED): set a password there, and write it into the URL")
+    return BrokerError(f"{shown} refuses: {why}; see its configuration and log")
 
 
 def _is_tls(url: str) -> bool:
@@ -120,6 +125,14 @@ def client(broker: str) -> redis.Redis:
         return _owning(address.pool(socket_connect_timeout=CONNECT_TIMEOUT_S, socket_keepalive=True, **settings))
     if login is not None:
         url = without_login(url)
+    try:
+        return _of(url, settings)
+    except ValueError:
+        raise invalid(url) from None
+
+
+def _of(url: str, settings: dict[str, Any]) -> redis.Redis:
+    """Raises ValueError where a number is none."""
     parts = urlsplit(url)
     if parts.scheme in ("unix", "redis+socket"):
         query = parse_qs(parts.query)
@@ -135,20 +148,14 @@ def client(broker: str) -> redis.Redis:
         raise UsageError(
             f"broker {redact(url)} is not a Redis URL; use redis://HOST:6379/0, rediss://, sentinel:// or unix:///PATH"
         )
-    try:
-        # Options of TLS go beside the URL: some have come from elsewhere, and been checked.
-        return _Client.from_url(
-            _without_tls(url),
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_keepalive=True,
-            **settings,
-            **tls_options(url),
-        )
-    except ValueError:
-        # Not the parser's own words: they quote pieces of the password.
-        raise UsageError(
-            f"broker {redact(url)} is not a valid URL; write # / : ? @ % in a password as %23 %2F %3A %3F %40 %25"
-        ) from None
+    # Options of TLS go beside the URL: some have come from elsewhere, and been checked.
+    return _Client.from_url(
+        _without_tls(url),
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_keepalive=True,
+        **settings,
+        **tls_options(url),
+    )
 
 
 def sibling(known: redis.Redis, port: int) -> redis.Redis:
@@ -197,10 +204,10 @@ def _like(known: redis.Redis, **changed: Any) -> redis.Redis:
     pool = known.connection_pool
     if isinstance(pool, SentinelConnectionPool):
         return _owning(sentinel.like(pool, changed))
-    return _Client(connection_pool=type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
+    return _owning(type(pool)(pool.connection_class, **{**pool.connection_kwargs, **changed}))
 
 
-def _owning(pool: SentinelConnectionPool) -> redis.Redis:
+def _owning(pool: redis.ConnectionPool) -> redis.Redis:
     """With the client, its connections are closed."""
     found: redis.Redis = _Client.from_pool(pool)
     return found
@@ -208,6 +215,8 @@ def _owning(pool: SentinelConnectionPool) -> redis.Redis:
 
 def celery_app(broker: str | None) -> Celery:
     """The Celery app that producers send through and workers serve. Nothing connects yet."""
+    if broker:
+        check_url(broker)
     url, login = (url_of(broker), login_of(broker)) if broker else (None, None)
     # Celery, and its command line with the last one, let these override whatever an app was built with; the URL was
     # decided at the edge, from the first of them too.

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import redis
 
 from common.errors import UsageError
-from common.secrecy import redact
+from common.secrecy import redact_broker
+from common.sentinel import is_sentinel
 from common.typedpath import expand
 
 
@@ -22,19 +23,39 @@ def absolute(broker: str) -> str:
 
 
 def url_of(broker: str) -> str:
-    """The URL, or what the file of that name holds now. Raises UsageError."""
+    """The URL, or what the file of that name holds now. Raises UsageError, also for one that no parser takes."""
     if is_url(broker):
-        return broker
+        return _checked(broker)
     try:
         url = Path(expand(broker)).read_text().strip()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no text"
         raise UsageError(
-            f"broker {redact(broker)} is neither redis://HOST:PORT/0 nor a file that can be read ({why}); "
+            f"broker {redact_broker(broker)} is neither redis://HOST:PORT/0 nor a file that can be read ({why}); "
             "`producer url worker` prints what belongs there"
         ) from None
     if not is_url(url):
         raise UsageError(f"{broker} holds no URL; `producer url worker` prints what belongs there")
+    return _checked(url)
+
+
+def invalid(url: str) -> UsageError:
+    # Not a parser's own words: they quote pieces of the password.
+    return UsageError(
+        f"broker {redact_broker(url)} is not a valid URL; write # / : ? @ % and blanks in a password as "
+        "%23 %2F %3A %3F %40 %25 %20"
+    )
+
+
+def _checked(url: str) -> str:
+    """Whoever has it from here may take it apart, and name it among other words: it has no blank before its host."""
+    try:
+        # Of several Sentinels, ports are behind commas: their own parser looks at them.
+        fits = is_sentinel(url) or (urlsplit(url).port or 0) >= 0
+    except ValueError:
+        fits = False
+    if not fits or any(map(str.isspace, url.rpartition("@")[0])):
+        raise invalid(url)
     return url
 
 

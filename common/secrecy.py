@@ -28,6 +28,13 @@ def redact(text: str) -> str:
     return _PARAMETER.sub(lambda found: f"{found[1]}{found[2]}=***" if _is_secret(found) else found[0], shown)
 
 
+def redact_broker(named: str) -> str:
+    """The same for what was given as a broker and is nothing else: whatever stands before its last `@` is hidden."""
+    before, at, rest = named.rpartition("@")
+    scheme = re.match(r"[a-z+]+://", before, re.IGNORECASE)
+    return redact(f"{scheme[0] if scheme else ''}***@{rest}" if at else named)
+
+
 def is_signed(url: bytes) -> bool:
     """Whether its query holds a signature, a key or a token."""
     return any(map(_is_secret, _PARAMETER.finditer(url.decode("utf-8", "surrogateescape"))))
@@ -52,7 +59,7 @@ def hide(options: Sequence[str], variable: str, module: str) -> None:
             given.append(value if equals else next(words, ""))
         else:
             kept.append(word)
-    if any(redact(url) != url for url in given):
+    if any(redact_broker(url) != url for url in given):
         os.environ[variable] = given[-1]
         # -P: a folder here that is called as one of our packages is not ours.
         os.execv(sys.executable, [sys.executable, "-P", "-m", module, *kept])

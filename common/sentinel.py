@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.errors import UsageError
-from common.secrecy import redact
+from common.secrecy import redact_broker
 
 SCHEME = "sentinel"
 _PORT = 26379
@@ -138,7 +138,7 @@ def _options(url: str, query: str) -> dict[str, str]:
 
 def _refuse(url: str, why: str) -> NoReturn:
     # Without the options: what is amiss may be a piece of a password in them.
-    raise UsageError(f"broker {redact(url).partition('?')[0]} {why}")
+    raise UsageError(f"broker {redact_broker(url).partition('?')[0]} {why}")
 
 
 def shown(place: Place) -> str:
@@ -168,8 +168,8 @@ class Sentinels(sentinel.Sentinel):
         for one in tuple(self.sentinels):
             found = self._ask(one)
             if not isinstance(found, str):
-                # The next time it is asked first.
-                self.sentinels.sort(key=lambda other: other is not one)
+                # The next time it is asked first. A new list: one that is being sorted is empty for other threads.
+                self.sentinels = sorted(self.sentinels, key=lambda other: other is not one)
                 return found[0], self._sibling or found[1]
             whys.append(f"{_where(one)} {found}")
         raise sentinel.MasterNotFoundError(f"no Sentinel names a master {service_name!r} now: {'; '.join(whys)}")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import redis
 
 from common import sentinel
+from common.brokerwords import reason
 from common.errors import BrokerAway
 from common.replies import NOT_NOW, NotNow
 from common.secrecy import redact
@@ -21,6 +22,8 @@ T = TypeVar("T")
 #: Seconds for each of two looks at a broker that has not answered: for its address, and whether it takes connections.
 _LOOK_S = 1.0
 _DEFAULT_PORT = 6379
+#: What a server says, before it hangs up, to one client too many: to redis-py a lost connection.
+_CROWDED = "max number of clients"
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
@@ -56,6 +59,8 @@ def away(url: str, error: redis.RedisError) -> BrokerAway | None:
     if isinstance(error, redis.exceptions.BusyLoadingError):
         # The one "not now" that redis-py itself takes for a lost connection.
         error = NotNow(f"{NOT_NOW['LOADING']} (LOADING)")
+    if _CROWDED in str(error):
+        return BrokerAway(f"{broker} takes no more clients now: {reason(error)}; end some, or raise its maxclients")
     if isinstance(error, NotNow):
         return BrokerAway(f"{broker} does its work later: {error}; wait, or see its log")
     if isinstance(error, redis.TimeoutError):

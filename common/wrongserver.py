@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from common.brokerwords import cause, reason
 
-#: Without ZRANGE BYSCORE, owners cannot tell of their runs.
+#: Without HELLO's bare form and ZRANGE BYSCORE, nobody is greeted, and owners cannot tell of their runs. All else that
+#: runs and scripts need is older; only the users of `producer acl` need selectors, Redis 7.
 _OLDEST = (6, 2)
 _WANTED = "use Redis 7 or Valkey, or newer"
 _CLUSTER = "is a Redis Cluster, where keys lie on several servers: use a single server"
@@ -42,7 +43,7 @@ def of_facts(facts: Mapping[Any, Any]) -> str | None:
     version = told.get("valkey_version") or told.get("redis_version") or told.get("version") or ""
     numbers = tuple(map(int, re.findall(r"\d{1,6}", version)[:2]))
     if numbers and numbers < _OLDEST:
-        return f"is Redis {'.'.join(map(str, numbers))}, which is too old: {_WANTED}"
+        return _too_old(".".join(map(str, numbers)))
     return None
 
 
@@ -53,6 +54,8 @@ def sentence(error: BaseException) -> str | None:
         return _CLUSTER
     if any(words in text for words in _NO_DATABASE):
         return "has no database of the number at the URL's end: 0 is always there, redis://HOST:6379/0"
+    if "wrong number of arguments for 'hello'" in text:
+        return _too_old("6.0")
     if found := _UNKNOWN.search(text):
         return f"does not know the command {found[1]}: too old a Redis, a proxy or another server; {_WANTED}, itself"
     if "InvalidResponse" in kinds and (found := _PROTOCOL.search(text)):
@@ -76,6 +79,10 @@ def explain(url: str, error: BaseException) -> str | None:
         return None
     first = answer.splitlines()[0] if answer.strip() else b""
     return _no_redis(repr(first)[2:-1]) if first and first[:1] not in b"+-" else None
+
+
+def _too_old(version: str) -> str:
+    return f"is Redis {version}, which is too old: {_WANTED}"
 
 
 def _no_redis(escaped: str) -> str:

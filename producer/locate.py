@@ -13,14 +13,12 @@ from typing import cast
 
 import redis
 
-from common.broker import client, unhurried
-from common.errors import UsageError
+from common.asking import ask
+from common.errors import BrokerError, UsageError
 from common.ledger import run_key
 from producer import figures
+from producer.hub import here
 from producer.rundir import RUN_FILE, NoSuchRun, RunDir
-
-#: Seconds that the broker has for each of two answers.
-_ANSWER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +35,18 @@ def beyond(missing: NoSuchRun, name: str, broker_url: str | None, verb: str) -> 
     """A run that is not in the output folder, by its id or a unique prefix.
 
     Raises UsageError for one of another machine or user, with the command, `producer VERB`, that works there; else what
-    was `missing`.
+    was `missing`, and why a broker could not be asked.
     """
     # The broker's latest is most likely somebody else's.
-    if broker_url is None or name == "latest" or (told := _ask(broker_url, name)) is None:
+    if broker_url is None or name == "latest":
+        raise missing
+    try:
+        told = ask(broker_url, lambda client: _told(client, name))
+    except (BrokerError, UsageError, redis.RedisError) as error:
+        raise UsageError(
+            f"{missing}; where else it may be, the broker cannot be asked: {here.line_of(error)}"
+        ) from None
+    if told is None:
         raise missing
     folder = Path(told.folder)
     if _is_ours(folder, told.run):
@@ -48,16 +54,10 @@ def beyond(missing: NoSuchRun, name: str, broker_url: str | None, verb: str) -> 
     raise UsageError(f"run {told.run} {_elsewhere(told, f'producer {verb} {shlex.quote(told.folder)}')}")
 
 
-def _ask(url: str, name: str) -> _Told | None:
-    """None where the broker does not know, or does not answer soon."""
-    try:
-        with client(url) as known, unhurried(known, _ANSWER_S) as asked:
-            found = [one for one in figures.all_runs(asked) if one.run.startswith(name)]
-            if len(found) != 1:
-                return None
-            return _Told(found[0].run, found[0].host, _folder(asked, found[0].run))
-    except (redis.RedisError, UsageError):
-        return None
+def _told(client: redis.Redis, name: str) -> _Told | None:
+    """None where the broker knows no such run, or several."""
+    found = [one for one in figures.all_runs(client) if one.run.startswith(name)]
+    return _Told(found[0].run, found[0].host, _folder(client, found[0].run)) if len(found) == 1 else None
 
 
 def _folder(asked: redis.Redis, run: str) -> str:

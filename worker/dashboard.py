@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from common import sentinel
+from common.brokerfile import url_of
 from common.folders import homeless
 from common.secrecy import redact
 
@@ -63,7 +64,8 @@ def prepare(broker_url: str, cache: Path | None) -> None:
 
 def broker_options(broker_url: str) -> dict[str, Any]:
     """What Flower needs for its Broker page besides the URL: how it logs in to a Sentinel."""
-    return {"sentinel_kwargs": sentinel.parse(broker_url).login} if sentinel.is_sentinel(broker_url) else {}
+    url = url_of(broker_url)
+    return {"sentinel_kwargs": sentinel.parse(url).login} if sentinel.is_sentinel(url) else {}
 
 
 def _keep(options: Any, cache: Path | None, broker_url: str) -> None:

@@ -17,6 +17,8 @@ from producer.doctor import broker, machine, runs, workers
 from producer.doctor.finding import Finding, failed, note, warning
 from producer.hub import here, words
 
+_FIRST = "mend that first: nothing else of the cluster can be looked at"
+
 Question = Callable[[redis.Redis], Iterator[Finding]]
 
 
@@ -32,22 +34,27 @@ def examine(broker_url: str | None, datasets: Sequence[str], output: Path) -> It
             "broker", "none is configured: runs start one of their own", "MANYEYES_BROKER_URL names one"
         )
         return
+    try:
+        url = url_of(broker_url)
+    except UsageError as error:
+        yield failed("broker", str(error), _FIRST)
+        return
     parts: dict[str, Question] = {
-        "broker": lambda client: broker.findings(client, url_of(broker_url), redact(broker_url)),
+        "broker": lambda client: broker.findings(client, url, redact(url)),
         "workers": workers.findings,
-        "images": lambda client: workers.sight_of(client, broker_url, dataset),
+        "images": lambda client: workers.sight_of(client, url, dataset),
         "runs": runs.findings,
     }
     try:
         for part, question in parts.items():
-            yield from _as_far_as_allowed(part, broker_url, question)
+            yield from _as_far_as_allowed(part, url, question)
     # What gives no answer now gives none a moment later, and somebody waits.
     except (BrokerError, UsageError) as error:
-        if said := here.remark(broker_url):
-            yield failed("broker", f"{redact(broker_url)} {said.words}", said.remedy)
+        if said := here.remark(url):
+            yield failed("broker", f"{redact(url)} {said.words}", said.remedy)
             return
-        yield failed("broker", str(error), "mend that first: nothing else of the cluster can be looked at")
-        if here.whose(broker_url) is None and (hub := _of_hub()):
+        yield failed("broker", str(error), _FIRST)
+        if here.whose(url) is None and (hub := _of_hub()):
             yield hub
 
 

@@ -15,8 +15,9 @@ import redis
 
 from common.broker import connect
 from common.ledger import run_key
+from common.secrecy import redact
 from producer import figures, locate
-from tests.acceptance.brokers import Forgetful
+from tests.acceptance.brokers import Forgetful, free_port
 from tests.acceptance.commands import Said, finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -130,12 +131,21 @@ def test_a_run_of_another_user_is_left_to_them(
     )
 
 
-def test_a_broker_that_hangs_is_not_waited_for(tmp_path: Path, there: Path) -> None:
+def test_a_broker_that_cannot_be_asked_is_said_and_not_waited_for(tmp_path: Path, there: Path) -> None:
     broker = Forgetful(tmp_path)
     try:
         os.kill(broker._server.pid, signal.SIGSTOP)
         asked = time.monotonic()
-        assert "no runs in runs" in refused(there, broker.url, "pause")
+        said = refused(there, broker.url, "pause")
         assert time.monotonic() - asked < 10
+        assert "no runs in runs" in said and "takes connections and does not answer" in said
+        os.kill(broker._server.pid, signal.SIGCONT)
+        for url, why in (
+            (broker.url.replace("secret", "hunter2"), "wants another user or password"),
+            (f"redis://127.0.0.1:{free_port()}/0", "does not answer"),
+            ("redis://:hunter2@[::1/0", "is not a valid URL"),
+        ):
+            said = refused(there, url, "verify")
+            assert "no runs in runs" in said and f"cannot be asked: broker {redact(url)} {why}" in said
     finally:
         broker.end()

@@ -219,7 +219,8 @@ def test_nothing_of_a_hub_survives_its_keeper(small: TestHub) -> None:
     foreign.wait()
     # With its URL still set, every command says what is to be done.
     again = f"producer up --state {small.folder.path}"
-    with_url = small.producer("doctor", "--json", MANYEYES_BROKER_URL=small.url)
+    (small.cwd / "url").write_text(small.url)
+    with_url = small.producer("doctor", "--json", MANYEYES_BROKER_URL=str(small.cwd / "url"))
     [said] = [one for one in json.loads(with_url.out) if one["level"] == "failed"]
     assert "this machine's hub" in said["words"] and "does not run" in said["words"] and again in said["remedy"]
     [said] = [one for one in json.loads(small.producer("doctor", "--json").out) if one["part"] == "hub"]

@@ -14,7 +14,8 @@ import redis
 
 from common import presence
 from common.broker import celery_app, connect, sibling, unhurried
-from common.sentinel import like, parse
+from common.sentinel import Sentinels, like, parse
+from tests.acceptance.brokers import free_port
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.sentinels import NAME, PASSWORD, SENTINELS_PASSWORD, Watched, sentinels
@@ -51,7 +52,8 @@ def test_a_run_goes_on_at_the_master_that_sentinels_promote(tmp_path: Path) -> N
             assert joined.poll() is None and plain.poll() is None
             wait_until(lambda: processes(client) == before, what="the heartbeats of the same processes")
             wait_until(lambda: len(app.control.ping(timeout=2)) == 2, what="both workers' answers to Celery")
-            said.append(producer("doctor", "--json", cwd=tmp_path, MANYEYES_BROKER_URL=url))
+            (tmp_path / "url").write_text(url)
+            said.append(producer("doctor", "--json", cwd=tmp_path, MANYEYES_BROKER_URL=str(tmp_path / "url")))
     found = [one["words"] for one in json.loads(said[-1].out) if one["part"] == "sentinel"]
     [new] = [port for port in watched.servers if port != watched.first]
     assert f"{NAME} is 127.0.0.1:{new}, say 2 of 3 Sentinels" in found and "the master has no replica now" in found
@@ -68,6 +70,11 @@ def test_a_client_of_a_master_that_hangs_goes_to_the_new_one(tmp_path: Path) -> 
         [other] = [port for port in watched.servers if port != watched.first]
         with sibling(client, other) as replica, unhurried(client, 1) as same:
             assert (port_of(same), port_of(replica)) == (watched.first, other)
+        asking = Sentinels(parse(watched.url.replace("127.0.0.1", f"127.0.0.1:{free_port()},127.0.0.1")))
+        as_named = tuple(being_asked := asking.sentinels)
+        assert asking.discover_master(NAME) == ("127.0.0.1", watched.first)
+        assert asking.sentinels == [*reversed(as_named)], "who has answered is asked first"
+        assert being_asked == [*as_named], "another thread may be going through it"
         pool: Any = client.connection_pool
         with redis.Redis.from_pool(like(pool, {"socket_timeout": 0.5})) as hurried:
             assert port_of(hurried) == watched.first

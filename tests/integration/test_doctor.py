@@ -18,9 +18,9 @@ from common.presence import WorkerBeat
 from common.refused import REFUSED_KEY
 from producer import doctorcli
 from producer.crew import Connection
-from producer.doctor import broker, workers
-from producer.doctor.finding import Level
+from producer.doctor import broker, examine, workers
 from producer.transport import ask
+from tests.acceptance.brokers import Forgetful
 
 #: Clears a terminal.
 HOSTILE = "\x1b[2J"
@@ -37,11 +37,20 @@ def test_no_word_of_a_stranger_moves_the_cursor(
     assert HOSTILE not in said and said.count("\\x1b[2J") == 2
 
 
-@pytest.mark.parametrize(
-    ("version", "level"), [("9.0-rc1", Level.OK), ("7.0.15", Level.OK), ("6.2.14", Level.FAILED), ("", Level.FAILED)]
-)
-def test_a_version_may_be_of_any_form(version: str, level: Level) -> None:
-    assert broker._version({"redis_version": version}).level is level
+def test_a_broker_that_a_file_names_is_seen_as_by_its_url(tmp_path: Path) -> None:
+    server, file = Forgetful(tmp_path), tmp_path / "url"
+
+    def found(named: str) -> set[tuple[str, str]]:
+        seen = examine(named, [], tmp_path)
+        return {(one.level, one.part) for one in seen if one.part in {"login", "encryption", "broker"}}
+
+    try:
+        file.write_text(server.url)
+        assert found(str(file)) == found(server.url) == {("ok", "broker"), ("note", "login")}
+        file.write_text("nothing")
+        assert found(str(file)) == found("redis://[::1/0") == {("failed", "broker")}
+    finally:
+        server.end()
 
 
 def test_a_snapshot_is_no_append_only_file() -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 
+from common import wrongserver
+from common.asking import ask
 from common.broker import connect
-from common.errors import UsageError, line_of
+from common.errors import BrokerAway, BrokerError, UsageError, line_of
 from producer import valkey
 from tests.acceptance.brokers import free_port
 from tests.acceptance.commands import finish, start
@@ -59,14 +62,18 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def a_talker(first: bytes, answer: bytes) -> Iterator[str]:
-    """Something else on a port: what it says to whoever comes, and to whatever is said."""
+def a_talker(first: bytes, answer: bytes | Callable[[bytes], bytes]) -> Iterator[str]:
+    """Something else on a port: what it says to whoever comes, and to whatever is said, or to each of what is said."""
 
     class Talk(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.sendall(first)
-            self.request.recv(1 << 10)
-            self.request.sendall(answer)
+            asked = self.request.recv(1 << 10)
+            while callable(answer) and asked:
+                self.request.sendall(answer(asked))
+                asked = self.request.recv(1 << 10)
+            if not callable(answer):
+                self.request.sendall(answer)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talk) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -128,6 +135,55 @@ def test_a_server_that_does_not_know_what_every_redis_knows(tmp_path: Path) -> N
 def test_what_is_no_redis_is_named_by_its_answer(first: bytes, answer: bytes, shown: str) -> None:
     with a_talker(first, answer) as url:
         assert f"is no Redis: it answers {shown}; name the host and port of one" in why(url)
+
+
+def test_a_client_that_is_closed_leaves_no_connection(tmp_path: Path) -> None:
+    """Not even until Python collects what refers to itself."""
+    with a_server(tmp_path) as url, redis.Redis.from_url(url) as watcher:
+
+        def connections() -> int:
+            return len(watcher.client_list())
+
+        before = connections()
+        gc.disable()
+        try:
+            for _ in range(5):
+                connect(f"{url}/0").close()
+                ask(f"{url}/0", lambda client: client.ping())
+            wait_until(lambda: connections() == before, timeout=5, what="the end of all connections")
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("version", "wrong"), [("9.0-rc1", False), ("6.2.14", False), ("6.0.16", True), ("5.0.7", True), ("", False)]
+)
+def test_a_version_may_be_of_any_form(version: str, wrong: bool) -> None:
+    assert ("which is too old" in (wrongserver.of_facts({"version": version}) or "")) is wrong
+
+
+def test_a_redis_whose_hello_wants_a_version_of_the_protocol_is_too_old() -> None:
+    """6.0, in its own words."""
+    replies = {
+        b"PING": b"+PONG\r\n",
+        b"HELLO\r\n$1": b"%1\r\n+proto\r\n:3\r\n",
+        b"HELLO": b"-ERR wrong number of arguments for 'hello' command\r\n",
+        b"CLIENT": b"-ERR unknown subcommand\r\n",
+    }
+    with a_talker(b"", lambda asked: next((replies[word] for word in replies if word in asked), b"")) as url:
+        assert "is Redis 6.0, which is too old: use Redis 7" in why(url)
+
+
+def test_a_server_that_refuses_has_answered(tmp_path: Path) -> None:
+    with a_server(tmp_path, "maxclients 1") as url, redis.Redis.from_url(url) as first:
+        first.ping()
+        with pytest.raises(BrokerAway, match="takes no more clients now: max number of clients reached") as away:
+            connect(f"{url}/0")
+        assert not away.value.mistakable
+    with a_talker(b"-DENIED Redis is running in protected mode because...\r\n", b"") as url:
+        with pytest.raises(BrokerError, match="is in protected mode") as refused:
+            connect(url)
+        assert not isinstance(refused.value, BrokerAway)
 
 
 def test_a_sentinel_names_no_keys(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from common.broker import celery_app, check_url
 from common.errors import UsageError
 from common.sentinel import Address, parse
+from worker.dashboard import broker_options
 
 BOTH = (("a", 26379), ("b", 7000))
 
@@ -55,6 +58,12 @@ def test_what_is_wrong_with_it_is_named_without_its_password(url: str, words: st
             reader(url)
         assert words in str(caught.value)
         assert not any(piece in str(caught.value) for piece in ("hun", "ter2"))
+
+
+def test_flower_logs_in_to_sentinels_that_a_file_names(tmp_path: Path) -> None:
+    url = "sentinel://a?sentinel_password=hunter2"
+    (tmp_path / "url").write_text(url)
+    assert broker_options(str(tmp_path / "url")) == broker_options(url) == {"sentinel_kwargs": {"password": "hunter2"}}
 
 
 def test_kombu_is_not_told_what_it_would_show() -> None:
