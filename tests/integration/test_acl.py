@@ -17,9 +17,10 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import NoPermissionError
 
 from common import presence
-from common.broker import PREFIX, celery_app
+from common.broker import PREFIX, celery_app, client
 from common.cargo import PORT_KEY, Cargo, server_of
 from common.detector_info import DetectorInfo
+from common.errors import BrokerError
 from common.ledger import Fate, Ledger, RunState
 from common.messages import ShardId, ShardMessage, queue_keys, task_queue
 from common.presence import Beat, WorkerBeat
@@ -30,6 +31,7 @@ from producer.unrest import Unrest
 from producer.waiting import WAITING_KEY
 from tests.guarded import Guarded, guarded, lasting, password_of, servers
 from tests.waiting import wait_until
+from worker import starting
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
 PAIR, LEFT, RIGHT = ShardId(0, 0, 2), ShardId(0, 0, 1), ShardId(0, 1, 1)
@@ -262,6 +264,28 @@ def test_a_server_that_runs_takes_the_lines_too(fresh: Guarded) -> None:
         assert valkey.answers(("127.0.0.1", fresh.port), password, Role.MONITOR.user)
     assert not valkey.answers(("127.0.0.1", fresh.port), "another", Role.MONITOR.user)
     assert admin.acl_getuser(Role.MONITOR.user) == before
+
+
+def test_a_wrong_password_is_sent_once(fresh: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers, and those who guard them, count wrong logins."""
+    admin = fresh.admin(fresh.port)
+
+    def denied() -> int:
+        return int(admin.info("stats")["acl_access_denied_auth"])  # type: ignore[index]
+
+    url = fresh.url(Role.WORKER).replace(password_of(Role.WORKER), "wrong")
+    with client(url) as wrong, celery_app(url).connection_for_read() as connection:
+        for ask in (wrong.ping, wrong.pipeline().ping().execute, lambda: connection.ensure_connection(max_retries=0)):
+            before = denied()
+            with pytest.raises((redis.AuthenticationError, OperationalError)):
+                ask()
+            assert denied() == before + 1
+    # By a worker that starts: at once, after one second, and in the end.
+    monkeypatch.setattr(starting, "BROKER_START_S", 2.0)
+    before = denied()
+    with pytest.raises(BrokerError, match="wants another user or password"):
+        starting.await_broker(url, "w")
+    assert denied() == before + 3
 
 
 def test_a_dead_workers_message_is_given_back_by_another(fresh: Guarded) -> None:
