@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -308,6 +309,31 @@ def test_a_dead_workers_message_is_given_back_by_another(fresh: Guarded) -> None
         assert sum(admin.llen(PREFIX + key) for key in queue_keys(TASKS)) == 1 and not admin.exists(f"{PREFIX}unacked")
         channel.qos._delivered.clear()  # as if this one had died
     assert fresh.refused() == []
+
+
+def test_an_acknowledgement_that_is_refused_holds_up_no_other(fresh: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a key that somebody has made another kind, or a right that was taken."""
+    queue = Queue(TASKS, Exchange("celery"), routing_key=TASKS)
+    sender, taker = (celery_app(fresh.url(role)) for role in (Role.PRODUCER, Role.WORKER))
+    taker.conf.broker_transport_options["ack_emulation"] = True
+    admin, index = fresh.admin(fresh.port), f"{PREFIX}unacked_index"
+    with sender.connection_for_write() as connection, connection.Producer() as messages:
+        for number in range(2):
+            messages.publish({"v": number}, routing_key=TASKS, exchange=queue.exchange, declare=[queue])
+    with taker.connection_for_read() as connection:
+        taken: list[Any] = []
+        with connection.Consumer(queue, on_message=taken.append) as consumer:
+            while len(taken) < 2:
+                connection.drain_events(timeout=10)
+        admin.rename(index, f"{PREFIX}aside")
+        admin.set(index, "no sorted set")
+        taken[0].ack()
+        assert "cannot be acknowledged, and may come once more: WRONGTYPE" in caplog.text
+        admin.rename(f"{PREFIX}aside", index)
+        taken[1].ack()
+        assert len(caplog.records) == 1 and not admin.exists(f"{PREFIX}unacked")
+        consumer.channel.qos._flush()
+        assert not consumer.channel.qos._delivered
 
 
 @pytest.mark.parametrize("role", Role)
