@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import Any, ClassVar, NamedTuple
 
 import redis
@@ -11,7 +12,10 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
 from common import sentinel
+from common.brokerwords import reason
 from common.replies import PatientPipeline, patient
+
+log = logging.getLogger("manyeyes")
 
 
 class Way(NamedTuple):
@@ -44,7 +48,7 @@ class QoS(kombu_redis.QoS):
     """What a worker has taken and not acknowledged yet.
 
     An acknowledgement that fails keeps no place taken: Celery only logs it, and would take one message fewer from then
-    on. It is sent again with the next one, be it by the next connection.
+    on. It is sent again with the next one, be it by the next connection; not where the server will never do it.
     """
 
     #: One worker's, of one broker.
@@ -55,11 +59,15 @@ class QoS(kombu_redis.QoS):
         self._owed.append(delivery_tag)
         try:
             while self._owed:
-                this._remove_from_indices(self._owed[0]).execute()
+                try:
+                    this._remove_from_indices(self._owed[0]).execute()
+                except redis.ResponseError as error:
+                    log.error("a message cannot be acknowledged, and may come once more: %s", reason(error))
                 self._owed.pop(0)
         except Transport.connection_errors:
             pass  # the connection's other user, who asks for messages, meets the same, and connects anew
-        virtual.QoS.ack(self, delivery_tag)
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
 
 
 class Channel(kombu_redis.Channel):

@@ -7,12 +7,13 @@ import time
 
 from common.errors import BrokerError
 from common.limits import BROKER_PATIENCE_S, HEARTBEAT_LIFE_S
-from common.replies import passes, wants_login, why_not
+from common.outage import LOGIN_MOST_S, Outage
+from common.replies import passes, why_not
 
 log = logging.getLogger(__name__)
 
-#: Seconds between looks for a broker's return.
-_AGAIN_S = 0.5
+#: Seconds between looks for a broker's return; up to so many where it does not know us.
+_AGAIN_S, _LOGIN_MOST_S = 0.5, 10.0
 #: Seconds that the broker's clock may be off from one look to the next, and that two looks may be apart.
 _JUMP_S = 5.0
 #: Seconds for which heartbeats prove no death after the broker was away or lost what it knew: all must come back first.
@@ -25,9 +26,9 @@ class Unrest:
     def __init__(self) -> None:
         self._last_look = time.monotonic()
         self._shaken_until = 0.0
-        self._away_since: float | None = None
-        #: Whether it is told that somebody must do something.
-        self._called = False
+        self._outage = Outage(
+            log, f"waiting for the broker, up to {BROKER_PATIENCE_S:g} s", "the broker does its work again"
+        )
         #: The broker's clock less our monotonic one.
         self._clock: float | None = None
 
@@ -38,27 +39,25 @@ class Unrest:
         """
         if not passes(error):
             raise error
-        now = time.monotonic()
-        if self._away_since is None or (wants_login(error) and not self._called):
-            self._away_since, self._called = self._away_since or now, wants_login(error)
-            log.warning("waiting for the broker, up to %d s: %s", BROKER_PATIENCE_S, why_not(error))
-        if now - self._away_since >= BROKER_PATIENCE_S:
+        again_s = max(_AGAIN_S, min(_LOGIN_MOST_S, self._outage.failed(error)))
+        if self._outage.lasted_s >= BROKER_PATIENCE_S:
             raise BrokerError(
                 f"the broker has not done its work for {BROKER_PATIENCE_S:g} s: {why_not(error)}"
             ) from None
-        time.sleep(_AGAIN_S)
+        time.sleep(again_s)
 
     def over(self) -> None:
         """The broker does its work."""
-        if self._away_since is not None:
-            log.warning("the broker does its work again, after %.0f s", time.monotonic() - self._away_since)
-        self._away_since = None
+        if self._outage.refused:
+            # Workers come back one by one: what waits for its next login sends no heartbeat.
+            self._shaken_until = time.monotonic() + LOGIN_MOST_S + _SHAKEN_S
+        self._outage.worked()
 
     def looked(self, lost: bool) -> None:
         """Once a second, while all is well. `lost`: the broker has forgotten what it knew."""
         now = time.monotonic()
         if lost or now - self._last_look > _JUMP_S:
-            self._shaken_until = now + _SHAKEN_S
+            self._shaken_until = max(self._shaken_until, now + _SHAKEN_S)
         self._last_look = now
 
     @property

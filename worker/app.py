@@ -245,17 +245,16 @@ def _give_back(**_: Any) -> None:
     """TERM: pool processes hand their shards back between two images, and need not finish them."""
     if _recorder is not None:
         _recorder.end()
-    deadline.begin(_ended_badly)
+    deadline.begin(_ended_badly, _tidy)
 
 
 @signals.worker_shutdown.connect
 def _end(sender: Any, **_: Any) -> None:
     """An end for want of a detector is no good end, though it comes by TERM: who restarts workers looks at this."""
-    deadline.begin(_ended_badly)
+    deadline.begin(_ended_badly, _tidy)
     if _warden is not None:
         _warden.end()
-    if _beacon is not None:
-        _beacon.end()
+    _tidy()
     if _ended_badly():
         sender.exitcode = ExitCode.ERROR
     _ended_with[:] = [sender.exitcode or ExitCode.OK]
@@ -263,6 +262,11 @@ def _end(sender: Any, **_: Any) -> None:
 
 def _ended_badly() -> bool:
     return _recorder is not None and _recorder.failed
+
+
+def _tidy() -> None:
+    if _beacon is not None:
+        _beacon.end()
 
 
 def exit_code() -> int:

@@ -21,15 +21,14 @@ from kombu.exceptions import KombuError
 
 from common import logs
 from common.errors import ExitCode, line_of
-from common.replies import wants_login
 from worker.outage import Outage
 
 log = logging.getLogger("manyeyes.worker")
 celerys: Any = _celerys
 
 #: Seconds before the second try, twice as many before each further one, and the most; more where the broker does not
-#: know us: that takes a person, and servers count wrong logins.
-_AGAIN_S, _AGAIN_MOST_S, _LOGIN_MOST_S = 0.25, 2.0, 30.0
+#: know us: see `common.outage`.
+_AGAIN_S, _AGAIN_MOST_S = 0.25, 2.0
 #: Seconds for which a connection must have done its work before the broker is called back.
 _SETTLED_S = 3.0
 #: Seconds between looks whether the worker is to end.
@@ -46,8 +45,7 @@ class Consumer(CelerysConsumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._outage = Outage(log, "the worker")
-        #: By whether the broker did not know us: an outage of another kind makes no login wait longer.
-        self._tries = {True: 0, False: 0}
+        self._tries = 0
         self._settling: Any = None
 
     def start(self) -> None:
@@ -94,15 +92,12 @@ class Consumer(CelerysConsumer):
         self._wait(exc)
 
     def _settled(self) -> None:
-        self._tries = {True: 0, False: 0}
+        self._tries = 0
         self._outage.worked()
 
     def _wait(self, error: Exception) -> None:
-        self._outage.failed(error)
-        login = wants_login(error)
-        most = _LOGIN_MOST_S if login else _AGAIN_MOST_S
-        until = time.monotonic() + min(most, _AGAIN_S * 2 ** self._tries[login])
-        self._tries[login] = min(self._tries[login] + 1, 16)
+        until = time.monotonic() + max(self._outage.failed(error), min(_AGAIN_MOST_S, _AGAIN_S * 2**self._tries))
+        self._tries = min(self._tries + 1, 16)
         while (left := until - time.monotonic()) > 0:
             maybe_shutdown()
             time.sleep(min(_LOOK_S, left))

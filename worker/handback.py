@@ -32,12 +32,14 @@ class HandBack:
     superseded: bool = False
     #: Whether it was done.
     done: bool = False
+    _not_before: float = 0.0
     _outage: Outage = field(default_factory=lambda: Outage(log, "the commit of what is done"))
 
     @property
     def due(self) -> bool:
         """Called between two images."""
-        return not self.superseded and time.monotonic() - self.begun > LONG_SHARD_S
+        now = time.monotonic()
+        return not self.superseded and now - self.begun > LONG_SHARD_S and now >= self._not_before
 
     def try_(self, looked: Looked) -> bool:
         """Whether the process may leave the shard; at least one of its items must be done, and one be left.
@@ -47,7 +49,7 @@ class HandBack:
         try:
             status = self.ledger.commit_beginning(self.message, self.process, self.result(looked))
         except redis.RedisError as error:
-            self._outage.failed(error)
+            self._not_before = time.monotonic() + self._outage.failed(error)
             return False
         self._outage.worked()
         self.superseded = status == "stale"

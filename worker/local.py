@@ -49,7 +49,7 @@ class LocalBeat:
     worker: str
     host: str
     pid: int
-    #: When that process began, by the system's word: a pid is given again.
+    #: When that process began, in seconds from the system's own start: a pid is given again.
     created: float
     #: When it began to load its models; 0: they are checked.
     loading: float
@@ -82,7 +82,7 @@ class Beacon(threading.Thread):
     def __init__(self, worker: str) -> None:
         super().__init__(name="beacon", daemon=True)
         me = psutil.Process()
-        self._now = LocalBeat(worker, socket.gethostname(), me.pid, me.create_time(), loading=time.monotonic())
+        self._now = LocalBeat(worker, socket.gethostname(), me.pid, began(me), loading=time.monotonic())
         self._name = f"{hashlib.sha256(worker.encode()).hexdigest()[:16]}.json"
         self._ended = threading.Event()
         self._silent = False
@@ -127,14 +127,21 @@ class Beacon(threading.Thread):
     def _write(self) -> None:
         self._now = replace(self._now, said=time.monotonic())
         try:
-            path = _own(folder()) / self._name
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(asdict(self._now)))
-            new.replace(path)
+            try:
+                self._put()
+            except FileNotFoundError:
+                # Another worker's end has just removed the empty folder.
+                self._put()
         except OSError as error:
             if not self._silent:
                 log.warning("`worker health --local` will not know of this worker: %s", line_of(error))
             self._silent = True
+
+    def _put(self) -> None:
+        path = _own(folder()) / self._name
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self._now)))
+        new.replace(path)
 
 
 def check(worker: str | None = None) -> str:
@@ -173,13 +180,19 @@ def _ill(one: LocalBeat) -> str | None:
     return ailment(one)
 
 
+def began(process: psutil.Process) -> float:
+    """Seconds after the system's start, give or take one: an instant by the clock moves when the clock is set."""
+    # In this order: an older psutil counts from what it has said last.
+    booted = float(psutil.boot_time())
+    return float(process.create_time()) - booted
+
+
 def _state(one: LocalBeat) -> str | None:
     """Of its process, in psutil's words; None: that one is gone."""
     try:
         process = psutil.Process(one.pid)
         state = str(process.status())
-        # The system counts from its own start, whose instant moves a little with the clock's.
-        same = abs(process.create_time() - one.created) < 2
+        same = abs(began(process) - one.created) < 2
     except psutil.Error:
         return None
     return state if same and state != psutil.STATUS_ZOMBIE else None

@@ -1,30 +1,23 @@
-"""Tries that fail and tries that work in; two lines of log out: when a broker is out of reach, and when it is back."""
+"""A worker's tries that fail and tries that work in; its log's words, and a wait that its end cuts short, out."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
-from common.replies import wants_login, why_not
+from common import outage
+from common.limits import HEARTBEAT_S
 
 
-class Outage:
-    """Of one thread, which tries again and again."""
+class Outage(outage.Outage):
+    """Of one thread, which does `what`."""
 
     def __init__(self, log: logging.Logger, what: str) -> None:
-        self._log = log
-        self._what = what
-        self._since: float | None = None
-        #: Whether it is told that somebody must do something.
-        self._called = False
+        super().__init__(log, f"{what}: waits for the broker", f"{what}: the broker is back")
 
-    def failed(self, error: Exception) -> None:
-        calls = wants_login(error)
-        if self._since is None or (calls and not self._called):
-            self._since, self._called = self._since or time.monotonic(), calls
-            self._log.warning("%s: waits for the broker: %s", self._what, why_not(error))
-
-    def worked(self) -> None:
-        if self._since is not None:
-            self._log.warning("%s: the broker is back, after %.0f s", self._what, time.monotonic() - self._since)
-            self._since = None
+    def outwait(self, error: Exception, ending: Callable[[], bool]) -> None:
+        """Until the next try, or until `ending`."""
+        until = time.monotonic() + max(self.failed(error), HEARTBEAT_S / 2)
+        while (left := until - time.monotonic()) > 0 and not ending():
+            time.sleep(min(left, HEARTBEAT_S / 2))

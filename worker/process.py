@@ -62,12 +62,14 @@ class Pulse(threading.Thread):
         self.run_state: str | None = None
         self._ended = threading.Event()
         self._outage = Outage(log, "the process's heartbeat")
+        self._pause_s = HEARTBEAT_S
 
     def run(self) -> None:
-        while not self._ended.wait(HEARTBEAT_S):
+        while not self._ended.wait(self._pause_s):
             self.beat()
 
     def beat(self) -> None:
+        self._pause_s = HEARTBEAT_S
         try:
             times = self._parent.cpu_times()
             # Sent, not kept: `now` is written by the thread that works.
@@ -80,7 +82,7 @@ class Pulse(threading.Thread):
         except psutil.NoSuchProcess:
             log.warning("the worker's parent process is gone")
         except redis.RedisError as error:
-            self._outage.failed(error)
+            self._pause_s = max(HEARTBEAT_S, self._outage.failed(error))
 
     def end(self) -> None:
         self._ended.set()
@@ -220,8 +222,7 @@ class PoolProcess:
             except redis.RedisError as error:
                 if not passes(error) or time.monotonic() >= deadline or self._slot.ending:
                     raise
-                outage.failed(error)
-                time.sleep(HEARTBEAT_S / 2)
+                outage.outwait(error, lambda: self._slot.ending)
 
     def _still_wanted(self) -> None:
         """Raises pipeline.Interrupted."""

@@ -15,7 +15,7 @@ from common import datasets
 from common.brokerwords import reason
 from common.cargo import NOWHERE, Cargo, CutOff, server_of
 from common.errors import ItemCode, ItemError
-from common.limits import CARGO_PATIENCE_S, FETCH_AHEAD, HEARTBEAT_S
+from common.limits import CARGO_PATIENCE_S, FETCH_AHEAD
 from common.messages import ShardMessage
 from worker.ahead import ahead
 from worker.outage import Outage
@@ -95,5 +95,4 @@ class Sources:
             except redis.RedisError as error:
                 if time.monotonic() >= deadline or self._slot.ending:
                     raise CutOff(f"the images' bytes cannot be had: {reason(error)}") from None
-                outage.failed(error)
-                time.sleep(HEARTBEAT_S / 2)
+                outage.outwait(error, lambda: self._slot.ending)

@@ -12,8 +12,12 @@ from common import presence
 from common.asking import ask
 from common.errors import BrokerAway, BrokerError, UsageError
 from common.limits import BROKER_PATIENCE_S, BROKER_START_S
+from common.replies import wants_login
 
 log = logging.getLogger("manyeyes.worker")
+
+#: Seconds between two looks at a broker; before the second login where the first was refused, then twice as many.
+_AGAIN_S, _LOGIN_S = 0.2, 1.0
 
 
 def check_locks() -> None:
@@ -32,7 +36,7 @@ def await_broker(url: str, node: str) -> None:
 
     Raises BrokerError for one that stays away.
     """
-    since, told = time.monotonic(), False
+    since, told, pause_s = time.monotonic(), False, _AGAIN_S
     while True:
         try:
             # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
@@ -42,9 +46,12 @@ def await_broker(url: str, node: str) -> None:
         except BrokerError as error:
             there = isinstance(error, BrokerAway) and not error.mistakable
             limit = BROKER_PATIENCE_S if there else BROKER_START_S
-            if time.monotonic() - since >= limit:
+            left_s = since + limit - time.monotonic()
+            if left_s <= 0:
                 raise
             if not told:
                 log.warning("waiting up to %g s: %s", limit, error)
                 told = True
-            time.sleep(0.2)
+            # Servers count wrong logins.
+            pause_s = max(_LOGIN_S, 2 * pause_s) if wants_login(error.__context__ or error) else _AGAIN_S
+            time.sleep(min(pause_s, left_s))

@@ -195,8 +195,9 @@ class _Herald(threading.Thread):
         self.beat: WorkerBeat | None = None
 
     def run(self) -> None:
-        next_beat = 0.0
-        while not self._ended.wait(WATCH_S):
+        next_beat, pause_s = 0.0, WATCH_S
+        while not self._ended.wait(pause_s):
+            pause_s = WATCH_S
             try:
                 self._tell()
                 if self.beat is not None and time.monotonic() >= next_beat:
@@ -205,7 +206,7 @@ class _Herald(threading.Thread):
                     self._refusals.tell(self._client)
                     self._outage.worked()
             except redis.RedisError as error:
-                self._outage.failed(error)
+                pause_s = max(WATCH_S, self._outage.failed(error))
             except Exception:
                 log.exception("the herald could not tell the broker")
 

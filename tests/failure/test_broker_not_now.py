@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import socket
 import subprocess
@@ -226,8 +227,15 @@ def loading(server: Server) -> Iterator[None]:
 def another_password(server: Server) -> Iterator[None]:
     client = server.client
     client.config_set("requirepass", "second")
+    client.config_resetstat()
     client.client_kill_filter(_type="normal", skipme=True)
+    changed = time.monotonic()
     yield
+    wait_until(lambda: time.monotonic() - changed > 3, what="time for further logins")
+    # Servers count wrong logins. The owner is one; each of 3 processes and 2 workers has a
+    # heartbeat; 2 processes have a commit, and both workers a consumer.
+    denied = int(client.info("stats")["acl_access_denied_auth"])  # type: ignore[index]
+    assert denied <= 10 * (1 + math.log2(1 + time.monotonic() - changed)), denied
     server.password = "second"
     server.write_url()
 

@@ -35,7 +35,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def photos(tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> poison.Poisoned:
     made = poison.make(tmp_path, 3, [])
-    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url}.items():
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url, "TMPDIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     return made
 
@@ -79,6 +79,7 @@ def test_one_whose_broker_hangs_while_it_is_at_a_long_image(broker: Broker, phot
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(timeout=ENDING_S + GOODBYE_S + 3) == 0
             wait_until(lambda: not any(map(alive, processes)), timeout=5, what="the end of its processes")
+            assert not list(photos.folder.glob("manyeyes-workers-*/*")), "no death for `worker health --local`"
         finally:
             server.resume()
         photos.pace(0)

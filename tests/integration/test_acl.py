@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -17,9 +18,10 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import NoPermissionError
 
 from common import presence
-from common.broker import PREFIX, celery_app
+from common.broker import PREFIX, celery_app, client
 from common.cargo import PORT_KEY, Cargo, server_of
 from common.detector_info import DetectorInfo
+from common.errors import BrokerError
 from common.ledger import Fate, Ledger, RunState
 from common.messages import ShardId, ShardMessage, queue_keys, task_queue
 from common.presence import Beat, WorkerBeat
@@ -30,6 +32,7 @@ from producer.unrest import Unrest
 from producer.waiting import WAITING_KEY
 from tests.guarded import Guarded, guarded, lasting, password_of, servers
 from tests.waiting import wait_until
+from worker import starting
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
 PAIR, LEFT, RIGHT = ShardId(0, 0, 2), ShardId(0, 0, 1), ShardId(0, 1, 1)
@@ -264,6 +267,28 @@ def test_a_server_that_runs_takes_the_lines_too(fresh: Guarded) -> None:
     assert admin.acl_getuser(Role.MONITOR.user) == before
 
 
+def test_a_wrong_password_is_sent_once(fresh: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers, and those who guard them, count wrong logins."""
+    admin = fresh.admin(fresh.port)
+
+    def denied() -> int:
+        return int(admin.info("stats")["acl_access_denied_auth"])  # type: ignore[index]
+
+    url = fresh.url(Role.WORKER).replace(password_of(Role.WORKER), "wrong")
+    with client(url) as wrong, celery_app(url).connection_for_read() as connection:
+        for ask in (wrong.ping, wrong.pipeline().ping().execute, lambda: connection.ensure_connection(max_retries=0)):
+            before = denied()
+            with pytest.raises((redis.AuthenticationError, OperationalError)):
+                ask()
+            assert denied() == before + 1
+    # By a worker that starts: at once, after one second, and in the end.
+    monkeypatch.setattr(starting, "BROKER_START_S", 2.0)
+    before = denied()
+    with pytest.raises(BrokerError, match="wants another user or password"):
+        starting.await_broker(url, "w")
+    assert denied() == before + 3
+
+
 def test_a_dead_workers_message_is_given_back_by_another(fresh: Guarded) -> None:
     """What kombu does for us: after the visibility timeout whoever comes first restores what nobody acknowledged."""
     queue = Queue(TASKS, Exchange("celery"), routing_key=TASKS)
@@ -284,6 +309,31 @@ def test_a_dead_workers_message_is_given_back_by_another(fresh: Guarded) -> None
         assert sum(admin.llen(PREFIX + key) for key in queue_keys(TASKS)) == 1 and not admin.exists(f"{PREFIX}unacked")
         channel.qos._delivered.clear()  # as if this one had died
     assert fresh.refused() == []
+
+
+def test_an_acknowledgement_that_is_refused_holds_up_no_other(fresh: Guarded, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a key that somebody has made another kind, or a right that was taken."""
+    queue = Queue(TASKS, Exchange("celery"), routing_key=TASKS)
+    sender, taker = (celery_app(fresh.url(role)) for role in (Role.PRODUCER, Role.WORKER))
+    taker.conf.broker_transport_options["ack_emulation"] = True
+    admin, index = fresh.admin(fresh.port), f"{PREFIX}unacked_index"
+    with sender.connection_for_write() as connection, connection.Producer() as messages:
+        for number in range(2):
+            messages.publish({"v": number}, routing_key=TASKS, exchange=queue.exchange, declare=[queue])
+    with taker.connection_for_read() as connection:
+        taken: list[Any] = []
+        with connection.Consumer(queue, on_message=taken.append) as consumer:
+            while len(taken) < 2:
+                connection.drain_events(timeout=10)
+        admin.rename(index, f"{PREFIX}aside")
+        admin.set(index, "no sorted set")
+        taken[0].ack()
+        assert "cannot be acknowledged, and may come once more: WRONGTYPE" in caplog.text
+        admin.rename(f"{PREFIX}aside", index)
+        taken[1].ack()
+        assert len(caplog.records) == 1 and not admin.exists(f"{PREFIX}unacked")
+        consumer.channel.qos._flush()
+        assert not consumer.channel.qos._delivered
 
 
 @pytest.mark.parametrize("role", Role)

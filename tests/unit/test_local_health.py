@@ -11,6 +11,7 @@ import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -30,7 +31,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def well(pid: int | None = None) -> LocalBeat:
     process, now = psutil.Process(pid or os.getpid()), time.monotonic()
-    return LocalBeat("a@here", socket.gethostname(), process.pid, process.create_time(), 0.0, now, now, 2, 2)
+    return LocalBeat("a@here", socket.gethostname(), process.pid, local.began(process), 0.0, now, now, 2, 2)
 
 
 def note(place: Path, *beats: LocalBeat) -> None:
@@ -82,6 +83,34 @@ def test_what_a_dead_worker_has_left_is_swept_away(place: Path) -> None:
     assert "1 worker alive" in local.check(), "another one lives"
     local.sweep()
     assert [path.name for path in place.iterdir()] == ["1.json"]
+
+
+def test_a_clock_that_is_set_kills_no_worker(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note(place, well())
+    system: Any = psutil._psplatform
+    started = system.boot_time()
+    # As the system says it from then on.
+    monkeypatch.setattr(system, "boot_time", lambda: started + 3600)
+    local.sweep()
+    assert "1 worker alive" in local.check()
+
+
+def test_a_worker_that_ends_takes_the_folder_from_none_that_starts(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended, write = [place], Path.write_text
+
+    def write_after_that(path: Path, text: str) -> int:
+        while ended:
+            ended.pop().rmdir()
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", write_after_that)
+    beacon = local.Beacon("a@here")
+    beacon.loading()
+    assert "1 worker alive" in local.check() and not caplog.records
+    beacon.end()
+    assert not place.exists()
 
 
 def test_what_others_could_have_put_there_is_not_believed(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from redis._parsers.base import BaseParser
 
 from common.brokerfile import FileLogin, absolute, url_of
 from common.errors import UsageError
+from common.outage import Outage
 from common.replies import NOT_NOW, NotNow, passes, read, wants_login, why_not
 from producer.unrest import Unrest
 
@@ -68,6 +70,23 @@ def test_a_login_that_was_changed_is_waited_for_and_told(reply: str) -> None:
     found = error_of(reply)
     assert passes(found) and wants_login(found)
     assert "another password" in why_not(found)
+
+
+def test_a_login_that_was_refused_is_tried_less_and_less_often(caplog: pytest.LogCaptureFixture) -> None:
+    outage = Outage(logging.getLogger("manyeyes"), "it waits", "it is back")
+    gone, refused = redis.ConnectionError("Connection refused"), error_of(LOGIN[1])
+    for _ in range(2):
+        assert [outage.failed(error) for error in (gone, refused, gone, refused)] == [0, 1, 0, 2]
+        assert [outage.failed(refused) for _ in range(5)] == [4, 8, 16, 30, 30]
+        outage.worked()
+        said = caplog.messages[-3:]
+        assert [words.partition(" (")[0] for words in said[:2]] == [
+            "it waits: Connection refused",
+            "it waits: it wants another password or certificate",
+        ]
+        assert said[2] == "it is back, after 0 s"
+    outage.worked()
+    assert len(caplog.records) == 6
 
 
 @pytest.mark.parametrize("cause", [redis.ConnectionError("Error -3 connecting to x:6379."), redis.TimeoutError("slow")])
