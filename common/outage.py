@@ -26,10 +26,13 @@ class Outage:
         self._told: set[bool] = set()
         self._refused = 0
 
-    def failed(self, error: Exception) -> float:
-        """Seconds that the next try must wait at least: none, unless the broker does not know us."""
+    def failed(self, error: Exception, since: float | None = None) -> float:
+        """Seconds that the next try must wait at least: none, unless the broker does not know us.
+
+        `since`: when it last did its work, monotonic; what hangs is noticed late.
+        """
         login = wants_login(error)
-        self._since = self._since or time.monotonic()
+        self._since = self._since or since or time.monotonic()
         if login not in self._told:
             self._told.add(login)
             self._log.warning("%s: %s", self._waits, why_not(error))

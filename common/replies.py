@@ -101,6 +101,8 @@ def wants_login(error: BaseException) -> bool:
 
 def why_not(error: BaseException) -> str:
     """For people, of an error that is waited out."""
+    if isinstance(cause(error), redis.TimeoutError):
+        return f"it gives no answer, and may hang ({reason(error)})"
     if not wants_login(error):
         return reason(error)
     return (

@@ -25,6 +25,8 @@ class Unrest:
 
     def __init__(self) -> None:
         self._last_look = time.monotonic()
+        #: When the broker last did its work.
+        self._well = self._last_look
         self._shaken_until = 0.0
         self._outage = Outage(
             log, f"waiting for the broker, up to {BROKER_PATIENCE_S:g} s", "the broker does its work again"
@@ -39,7 +41,7 @@ class Unrest:
         """
         if not passes(error):
             raise error
-        again_s = max(_AGAIN_S, min(_LOGIN_MOST_S, self._outage.failed(error)))
+        again_s = max(_AGAIN_S, min(_LOGIN_MOST_S, self._outage.failed(error, self._well)))
         if self._outage.lasted_s >= BROKER_PATIENCE_S:
             raise BrokerError(
                 f"the broker has not done its work for {BROKER_PATIENCE_S:g} s: {why_not(error)}"
@@ -52,6 +54,7 @@ class Unrest:
             # Workers come back one by one: what waits for its next login sends no heartbeat.
             self._shaken_until = time.monotonic() + LOGIN_MOST_S + _SHAKEN_S
         self._outage.worked()
+        self._well = time.monotonic()
 
     def looked(self, lost: bool) -> None:
         """Once a second, while all is well. `lost`: the broker has forgotten what it knew."""

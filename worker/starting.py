@@ -37,6 +37,7 @@ def await_broker(url: str, node: str) -> None:
     Raises BrokerError for one that stays away.
     """
     since, told, pause_s = time.monotonic(), False, _AGAIN_S
+    absent_since = since
     while True:
         try:
             # Nobody but a worker's user may: another's is told so before a model is loaded for nothing.
@@ -44,9 +45,10 @@ def await_broker(url: str, node: str) -> None:
         except redis.exceptions.NoPermissionError as error:
             raise UsageError(f"the broker refuses this worker: {error}") from None
         except BrokerError as error:
-            there = isinstance(error, BrokerAway) and not error.mistakable
+            if there := isinstance(error, BrokerAway) and not error.mistakable:
+                absent_since = time.monotonic()
             limit = BROKER_PATIENCE_S if there else BROKER_START_S
-            left_s = since + limit - time.monotonic()
+            left_s = min(since + BROKER_PATIENCE_S, absent_since + limit) - time.monotonic()
             if left_s <= 0:
                 raise
             if not told:

@@ -62,7 +62,11 @@ def _version(info: dict[str, Any]) -> Finding:
 
 def _kind(info: dict[str, Any]) -> Iterator[Finding]:
     if info.get("role") not in ("master", None):
-        yield failed("kind", f"it is a {info['role']}, which takes no writes", "name its primary; or wait, if it fails over just now")
+        yield failed(
+            "kind",
+            f"it is a {info['role']}, which takes no writes",
+            "name its primary; or wait, if it fails over just now",
+        )
     if info.get("loading"):
         yield warning("kind", "it is still loading its file", "wait")
 

@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
+from common.secrecy import redact
 from tests.acceptance import mutes
 from tests.acceptance.brokers import Forgetful, free_port
 from tests.acceptance.commands import BIN, environment, finish, only_run, producer, start
@@ -232,3 +234,34 @@ def test_a_run_without_an_owner_is_not_cancelled_by_halves(
         assert status.code == 0 and status.json["state"] == "interrupted"
         assert not (only_run(tmp_path) / "cancel").exists()
     assert "cancelled" in producer("cancel", cwd=tmp_path).out
+
+
+def test_during_a_failover_nobody_says_that_no_worker_is_there(tmp_path: Path, photos: poison.Poisoned) -> None:
+    """A replica takes no heartbeats: who lives cannot be seen."""
+    words = "read-only replica for now"
+    with mutes.a_server(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        client.replicaof("127.0.0.1", free_port())
+        with speaking(tmp_path, server.url, "workers", "health", "submit") as (commands, _):
+            for name in ("workers", "health"):
+                assert commands[name].end() == 1 and words in commands[name].said, commands[name].said
+            waits = commands["submit"]
+            wait_until(lambda: f"waiting up to 120 s: broker {redact(server.url)}" in waits.said, what="its word")
+            assert words in waits.said, waits.said
+            client.replicaof("NO", "ONE")
+            wait_until(lambda: "the broker answers" in waits.said, what="the end of the failover")
+
+
+def test_a_producer_that_waits_for_its_broker_is_said_to_be_silent(
+    working: tuple[Forgetful, poison.Poisoned], tmp_path: Path
+) -> None:
+    server, photos = working
+    photos.pace(5)
+    run = start(*SUBMIT, cwd=tmp_path)
+    wait_until(lambda: list((tmp_path / "runs").glob("*/progress.json")), what="a run")
+    with hanging(server):
+        line = lambda: producer("status", "--json", cwd=tmp_path).json  # noqa: E731
+        seen = wait_until(lambda: (now := line())["silent_s"] and now, what="a word of its silence")
+        assert seen["eta_s"] is None and seen["images_per_s"] is None
+        assert "nothing new for" in producer("status", cwd=tmp_path).out
+    run.send_signal(signal.SIGINT)
+    assert finish(run).code == 130
