@@ -80,6 +80,9 @@ def test_a_client_of_a_master_that_hangs_goes_to_the_new_one(tmp_path: Path) -> 
             assert port_of(hurried) == watched.first
             watched.servers[watched.first].send_signal(signal.SIGSTOP)
             wait_until(lambda: watched.master == other, what="the replica's promotion")
+            # What has timed out is its user's to ask again, by a new connection.
+            with pytest.raises(redis.TimeoutError):
+                port_of(hurried)
             assert port_of(hurried) == other
         renewed = redis.UsernamePasswordCredentialProvider("default", PASSWORD)
         old = parse(watched.url.replace(f":{PASSWORD}@", ":old@"))
