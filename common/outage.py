@@ -50,6 +50,10 @@ class Outage:
         """Whether it did not know us, in this outage."""
         return self._refused > 0
 
+    def let_in(self) -> None:
+        """It knows us, whether or not it does its work: the next refusal is a first one."""
+        self._refused = 0
+
     def worked(self) -> None:
         if self._since is not None:
             self._log.warning("%s, after %.0f s", self._back, self.lasted_s)

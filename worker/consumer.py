@@ -80,6 +80,7 @@ class Consumer(CelerysConsumer):
 
     def on_ready(self) -> None:
         super().on_ready()
+        self._outage.let_in()
         self._settling = self.timer.call_after(_SETTLED_S, self._settled)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:

@@ -16,15 +16,18 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
 from common.broker import client, unhurried
+from common.outage import Outage
 from common.secrecy import redact
+from common.silence import within
 from producer.hub.addresses import in_url
 from producer.monitor.metrics import of_broker, of_reading
 from producer.monitor.reading import Reading, read
 
 log = logging.getLogger(__name__)
 
-#: Seconds that one command may take. A scrape that takes ten is given up, so say before that the broker is away.
-_PATIENCE_S = 3.0
+#: Seconds that one command may take, and all of a look, a name server's time included. A scrape that takes ten is given
+#: up, so say before that the broker is away.
+_PATIENCE_S, _LOOK_S = 3.0, 8.0
 #: Seconds for which what was read is what is said: however many scrape, Redis is asked once.
 _FRESH_S = 1.0
 #: Seconds for which a connection may say nothing.
@@ -37,35 +40,31 @@ class Monitor:
     def __init__(self, url: str, scaled: Sequence[str] = ()) -> None:
         """`scaled`: see `of_reading`. Raises UsageError for what is no broker's URL. Connects to nothing."""
         self._scaled = scaled
-        self._shown = redact(url)
+        shown = f"broker {redact(url)}"
+        self._outage = Outage(log, shown, f"{shown} answers again")
         self._client = unhurried(client(url), _PATIENCE_S)
         self._lock = threading.Lock()
         self._reading: Reading | None = None
         self._fresh_until = 0.0
-        self._trouble = ""
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
             if time.monotonic() >= self._fresh_until:
-                self._reading = self._look()
-                self._fresh_until = time.monotonic() + _FRESH_S
+                self._reading, pause_s = self._look()
+                self._fresh_until = time.monotonic() + max(_FRESH_S, pause_s)
             reading = self._reading
         yield from of_broker(reading is not None)
         if reading is not None:
             yield from of_reading(reading, self._scaled)
 
-    def _look(self) -> Reading | None:
-        trouble, reading = "", None
+    def _look(self) -> tuple[Reading | None, float]:
+        """And the seconds before the next look."""
         try:
-            reading = read(self._client)
+            reading = within(_LOOK_S, lambda: read(self._client))
         except redis.RedisError as error:
-            trouble = " ".join(str(error).split()) or type(error).__name__
-        if trouble and not self._trouble:
-            log.warning("broker %s: %s", self._shown, trouble)
-        elif self._trouble and not trouble:
-            log.warning("broker %s answers again", self._shown)
-        self._trouble = trouble
-        return reading
+            return None, self._outage.failed(error)
+        self._outage.worked()
+        return reading, 0.0
 
 
 class Server(ThreadingHTTPServer):

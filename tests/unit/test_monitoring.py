@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +21,7 @@ from prometheus_client.core import Metric
 
 from common.ledger import RunState
 from common.presence import Beat, WorkerBeat
+from producer.monitor import server
 from producer.monitor.metrics import of_broker, of_reading
 from producer.monitor.reading import Reading
 from tests.acceptance.metrics import Scrape
@@ -72,6 +76,22 @@ def promtool(*arguments: str, text: str = "") -> str:
 def rules() -> list[dict[str, Any]]:
     [group] = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
     return list(group["rules"])
+
+
+def test_a_name_server_that_takes_its_time_holds_no_scrape_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over, known = threading.Event(), socket.getaddrinfo
+
+    def slow(host: Any, *rest: Any, **more: Any) -> Any:
+        return known(host, *rest, **more) if host != "slow.invalid" or over.wait(10) else []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(server, "_LOOK_S", 0.2)
+    begun = time.monotonic()
+    try:
+        told = Scrape(generate_latest(server.Monitor("redis://slow.invalid:6379/0")).decode())
+        assert told.one("manyeyes_broker_up") == 0 and time.monotonic() - begun < 5
+    finally:
+        over.set()
 
 
 def test_figures_become_series() -> None:

@@ -78,6 +78,8 @@ def test_a_login_that_was_refused_is_tried_less_and_less_often(caplog: pytest.Lo
     for _ in range(2):
         assert [outage.failed(error) for error in (gone, refused, gone, refused)] == [0, 1, 0, 2]
         assert [outage.failed(refused) for _ in range(5)] == [4, 8, 16, 30, 30]
+        outage.let_in()
+        assert outage.failed(refused) == 1
         outage.worked()
         said = caplog.messages[-3:]
         assert [words.partition(" (")[0] for words in said[:2]] == [
