@@ -107,13 +107,15 @@ def _is_tls(url: str) -> bool:
 
 
 class _Again(Retry):
-    """Not a login that was refused, which to redis-py is a lost connection: servers count those."""
+    """Not what has timed out: whoever waits says so by then, and asks again. Nor a login that was refused, which to
+    redis-py is a lost connection: servers count those.
+    """
 
     def call_with_retry(self, do: Any, fail: Any, is_retryable: Any = None, with_failure_count: bool = False) -> Any:
         def passes(error: Exception) -> bool:
-            if not isinstance(error, redis.AuthenticationError):
+            if not isinstance(error, (redis.AuthenticationError, redis.TimeoutError, TimeoutError)):
                 return is_retryable is None or bool(is_retryable(error))
-            # That connection is of no use any more.
+            # That connection is of no use any more: the next command would read this one's answer.
             fail(*(error, 1) if with_failure_count else (error,))
             return False
 
@@ -130,8 +132,7 @@ def client(broker: str) -> redis.Redis:
     settings: dict[str, Any] = {
         "credential_provider": login,
         "socket_timeout": SOCKET_TIMEOUT_S,
-        # Not what has timed out: whoever waits says so by then, and asks again.
-        "retry": _Again(ExponentialBackoff(cap=1.0, base=0.05), 3, supported_errors=(redis.ConnectionError,)),
+        "retry": _Again(ExponentialBackoff(cap=1.0, base=0.05), 3),
         "health_check_interval": 30,
     }
     if sentinel.is_sentinel(url):
