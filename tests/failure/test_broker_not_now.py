@@ -41,7 +41,7 @@ class Server:
 
     folder: Path
     port: int
-    password: str = "first"
+    password: str = "sesame-1"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -226,7 +226,7 @@ def loading(server: Server) -> Iterator[None]:
 @contextmanager
 def another_password(server: Server) -> Iterator[None]:
     client = server.client
-    client.config_set("requirepass", "second")
+    client.config_set("requirepass", "sesame-2")
     client.config_resetstat()
     client.client_kill_filter(_type="normal", skipme=True)
     changed = time.monotonic()
@@ -236,7 +236,7 @@ def another_password(server: Server) -> Iterator[None]:
     # heartbeat; 2 processes have a commit, and both workers a consumer.
     denied = int(client.info("stats")["acl_access_denied_auth"])  # type: ignore[index]
     assert denied <= 10 * (1 + math.log2(1 + time.monotonic() - changed)), denied
-    server.password = "second"
+    server.password = "sesame-2"
     server.write_url()
 
 
@@ -277,7 +277,7 @@ def test_it_is_waited_out(cluster: Cluster, fault: Any, word: str, whose: tuple[
     cluster.check()
     assert new(OWNER).count(word) <= 1, "once is enough"
     for who in said:
-        assert "Traceback" not in new(who) and "CRITICAL" not in new(who) and "first" not in new(who), new(who)
+        assert "Traceback" not in new(who) and "CRITICAL" not in new(who) and "sesame" not in new(who), new(who)
 
 
 def test_the_run_is_whole_in_the_end(cluster: Cluster) -> None:
