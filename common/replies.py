@@ -55,7 +55,7 @@ def read(error: redis.ResponseError) -> redis.RedisError:
     code = code_of(error)
     if code not in NOT_NOW:
         return error
-    return _not_now(code)
+    return not_now(code)
 
 
 class Patient:
@@ -120,10 +120,11 @@ def check_takes_writes(client: redis.Redis) -> None:
         kind: Any = client.info("replication")
         memory: Any = client.info("memory")
         if kind["role"] == "slave":
-            raise _not_now("READONLY")
+            raise not_now("READONLY")
         if 0 < memory["maxmemory"] <= memory["used_memory"] and memory["maxmemory_policy"] == "noeviction":
-            raise _not_now("OOM")
+            raise not_now("OOM")
 
 
-def _not_now(code: str) -> NotNow:
+def not_now(code: str) -> NotNow:
+    """`code`: one of NOT_NOW."""
     return NotNow(f"{NOT_NOW[code]} ({code})")

@@ -14,7 +14,7 @@ import redis
 from common import sentinel
 from common.brokerwords import reason
 from common.errors import BrokerAway
-from common.replies import NOT_NOW, NotNow
+from common.replies import NotNow, not_now
 from common.secrecy import redact
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def away(url: str, error: redis.RedisError) -> BrokerAway | None:
     broker = f"broker {redact(url)}"
     if isinstance(error, redis.exceptions.BusyLoadingError):
         # The one "not now" that redis-py itself takes for a lost connection.
-        error = NotNow(f"{NOT_NOW['LOADING']} (LOADING)")
+        error = not_now("LOADING")
     if _CROWDED in str(error):
         return BrokerAway(f"{broker} takes no more clients now: {reason(error)}; end some, or raise its maxclients")
     if isinstance(error, NotNow):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,16 +17,6 @@ from tests.waiting import wait_until
 
 WORKER = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
 SUBMIT = ("submit", "photos", "--detector", "poisonable", "--json")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker.log")
-    try:
-        broker.start()
-        yield broker
-    finally:
-        broker.close()
 
 
 def process_of(broker: Broker) -> psutil.Process:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,16 +19,6 @@ from tests.waiting import wait_until
 
 WORKER = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
 SUBMIT = ("submit", "photos", "--detector", "poisonable", "--json")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(tmp_path / "broker.log")
-    try:
-        broker.start()
-        yield broker
-    finally:
-        broker.close()
 
 
 @pytest.fixture
