@@ -46,6 +46,7 @@ except UsageError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(ExitCode.USAGE)
 app.conf.worker_consumer = "worker.consumer:Consumer"
+app.events.dispatcher_cls = "worker.consumer:Dispatcher"
 if dashboard.asked_for():
     if settings.broker_url is None:
         print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections import deque
 from typing import Any
 
 import redis
+from celery.events.dispatcher import EventDispatcher
 from celery.exceptions import CPendingDeprecationWarning, WorkerShutdown
 from celery.worker.consumer import Consumer as CelerysConsumer
 from celery.worker.consumer import consumer as _celerys
@@ -33,6 +35,8 @@ _AGAIN_S, _AGAIN_MOST_S = 0.25, 2.0
 _SETTLED_S = 3.0
 #: Seconds between looks whether the worker is to end.
 _LOOK_S = 0.25
+#: Events that wait for the next connection; older ones are dropped, since only Flower wants them.
+_EVENTS_KEPT = 1000
 
 
 class Consumer(CelerysConsumer):
@@ -102,6 +106,21 @@ class Consumer(CelerysConsumer):
         while (left := until - time.monotonic()) > 0:
             maybe_shutdown()
             time.sleep(min(_LOOK_S, left))
+
+
+class Dispatcher(EventDispatcher):
+    """Sends Celery's events, each once; those that cannot be sent go out with the next connection.
+
+    Celery's sends its heartbeat again and again while the broker refuses it, sleeping up to 30 s between two tries in
+    the very loop that takes messages and ends the worker.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._outbound_buffer: deque[Any] = deque(maxlen=_EVENTS_KEPT)
+
+    def send(self, *args: Any, **options: Any) -> Any:
+        return super().send(*args, **{**options, "retry": False})
 
 
 def _said_otherwise(record: logging.LogRecord) -> bool:

@@ -11,7 +11,7 @@ from chaos.broker import Broker
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path / "broker.log")
     try:
         broker.start()

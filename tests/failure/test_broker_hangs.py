@@ -19,25 +19,25 @@ WORKER = ["worker", "start", "--detector", "poisonable", "--concurrency", "1"]
 SUBMIT = ("submit", "photos", "--detector", "poisonable", "--json")
 
 
-def process_of(broker: Broker) -> psutil.Process:
-    return psutil.Process(int(broker.client.info("server")["process_id"]))  # type: ignore[index]
+def process_of(own_broker: Broker) -> psutil.Process:
+    return psutil.Process(int(own_broker.client.info("server")["process_id"]))  # type: ignore[index]
 
 
-def pids_at_work(broker: Broker) -> list[int]:
-    return [beat.pid for beat in presence.live_processes(broker.client) if beat.item is not None]
+def pids_at_work(own_broker: Broker) -> list[int]:
+    return [beat.pid for beat in presence.live_processes(own_broker.client) if beat.item is not None]
 
 
 def test_images_are_timed_while_the_broker_hangs(
-    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = poison.make(tmp_path, 1, [])
-    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url}.items():
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": own_broker.url}.items():
         monkeypatch.setenv(name, value)
-    server = process_of(broker)
-    with a_worker(WORKER, tmp_path, broker.url):
+    server = process_of(own_broker)
+    with a_worker(WORKER, tmp_path, own_broker.url):
         made.pace(60)
         run = start("producer", *SUBMIT, "--image-timeout", 3, cwd=tmp_path)
-        [pid] = wait_until(lambda: pids_at_work(broker), what="a process at the image")
+        [pid] = wait_until(lambda: pids_at_work(own_broker), what="a process at the image")
         server.suspend()
         try:
             wait_until(lambda: ended(pid), what="its process's end")
@@ -57,15 +57,15 @@ def ended(pid: int) -> bool:
 
 
 def test_an_interrupt_does_not_wait_for_the_broker(
-    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = poison.make(tmp_path, 30, [], pace_s=1.0)
-    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url}.items():
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": own_broker.url}.items():
         monkeypatch.setenv(name, value)
-    server = process_of(broker)
-    with a_worker(WORKER, tmp_path, broker.url):
+    server = process_of(own_broker)
+    with a_worker(WORKER, tmp_path, own_broker.url):
         run = start("producer", *SUBMIT, cwd=tmp_path)
-        wait_until(lambda: pids_at_work(broker), what="work")
+        wait_until(lambda: pids_at_work(own_broker), what="work")
         server.suspend()
         try:
             run.send_signal(signal.SIGINT)
@@ -80,22 +80,22 @@ def test_an_interrupt_does_not_wait_for_the_broker(
 
 
 def test_a_worker_that_starts_during_a_failover_waits_for_its_end(
-    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = poison.make(tmp_path, 1, [])
-    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url}.items():
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": own_broker.url}.items():
         monkeypatch.setenv(name, value)
-    broker.demote(stale=True)
+    own_broker.demote(stale=True)
 
     def refused() -> int:
-        return int(broker.client.info("errorstats").get("errorstat_READONLY", {"count": 0})["count"])  # type: ignore[union-attr]
+        return int(own_broker.client.info("errorstats").get("errorstat_READONLY", {"count": 0})["count"])  # type: ignore[union-attr]
 
     worker = start(*WORKER, cwd=tmp_path)
     try:
         # More than the client's own tries, 4 of them.
         wait_until(lambda: refused() > 8, timeout=20, what="writes that are refused")
-        broker.promote()
-        wait_until(lambda: presence.live_processes(broker.client), what="the worker's heartbeat")
+        own_broker.promote()
+        wait_until(lambda: presence.live_processes(own_broker.client), what="the worker's heartbeat")
     finally:
         worker.terminate()
         said = finish(worker)

@@ -267,6 +267,9 @@ def test_it_is_waited_out(cluster: Cluster, fault: Any, word: str, whose: tuple[
     with fault(cluster.server):
         for who in whose:
             wait_until(lambda who=who: word in new(who), timeout=30, what=f"a word of {who}")  # type: ignore[misc]
+        if WAITING in whose:
+            # It asks for messages all the time, whatever its heartbeats have said before.
+            wait_until(lambda: "the worker: waits" in new(WAITING), timeout=10, what="a word of the idle consumer")
         cluster.check()
     ended = time.monotonic()
     cluster.goes_on()

@@ -22,9 +22,9 @@ SUBMIT = ("submit", "photos", "--detector", "poisonable", "--json")
 
 
 @pytest.fixture
-def photos(tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> poison.Poisoned:
+def photos(tmp_path: Path, own_broker: Broker, monkeypatch: pytest.MonkeyPatch) -> poison.Poisoned:
     made = poison.make(tmp_path, 3, [])
-    for name, value in {**made.environment, "MANYEYES_BROKER_URL": broker.url, "TMPDIR": str(tmp_path)}.items():
+    for name, value in {**made.environment, "MANYEYES_BROKER_URL": own_broker.url, "TMPDIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     return made
 
@@ -36,11 +36,11 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def test_one_to_which_a_shard_has_just_come(broker: Broker, photos: poison.Poisoned) -> None:
+def test_one_to_which_a_shard_has_just_come(own_broker: Broker, photos: poison.Poisoned) -> None:
     """Celery's parent no longer reads what a process says of a shard that it had not yet begun."""
     log = photos.folder / "worker.log"
-    with a_worker([*WORKER, "--loglevel", "DEBUG"], photos.folder, broker.url) as worker:
-        [beat] = presence.live_processes(broker.client)
+    with a_worker([*WORKER, "--loglevel", "DEBUG"], photos.folder, own_broker.url) as worker:
+        [beat] = presence.live_processes(own_broker.client)
         process = psutil.Process(beat.pid)
         process.suspend()
         run = start("producer", *SUBMIT, cwd=photos.folder)
@@ -51,17 +51,17 @@ def test_one_to_which_a_shard_has_just_come(broker: Broker, photos: poison.Poiso
         process.resume()
         assert worker.wait(timeout=60) == 0
         assert time.monotonic() - told < 10
-        with a_worker(WORKER, photos.folder, broker.url):
+        with a_worker(WORKER, photos.folder, own_broker.url):
             said = finish(run)
     assert said.code == 0 and said.json["ok"] == 3, said.err
 
 
-def test_one_whose_broker_hangs_while_it_is_at_a_long_image(broker: Broker, photos: poison.Poisoned) -> None:
-    server = psutil.Process(int(broker.client.info("server")["process_id"]))  # type: ignore[index]
-    with a_worker(WORKER, photos.folder, broker.url) as worker:
+def test_one_whose_broker_hangs_while_it_is_at_a_long_image(own_broker: Broker, photos: poison.Poisoned) -> None:
+    server = psutil.Process(int(own_broker.client.info("server")["process_id"]))  # type: ignore[index]
+    with a_worker(WORKER, photos.folder, own_broker.url) as worker:
         photos.pace(60)
         run = start("producer", *SUBMIT, cwd=photos.folder)
-        wait_until(lambda: any(b.item is not None for b in presence.live_processes(broker.client)), what="work")
+        wait_until(lambda: any(b.item is not None for b in presence.live_processes(own_broker.client)), what="work")
         processes = psutil.Process(worker.pid).children(recursive=True)
         server.suspend()
         try:
@@ -72,6 +72,6 @@ def test_one_whose_broker_hangs_while_it_is_at_a_long_image(broker: Broker, phot
         finally:
             server.resume()
         photos.pace(0)
-        with a_worker(WORKER, photos.folder, broker.url):
+        with a_worker(WORKER, photos.folder, own_broker.url):
             said = finish(run)
     assert said.code == 0 and said.json["ok"] == 3, said.err
