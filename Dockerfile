@@ -30,6 +30,7 @@ print(*project["dependencies"], *extras, sep="\n")' "$EXTRAS" > requirements.txt
 FROM dependencies AS code
 COPY LICENSE README.md ./
 COPY common common
+COPY jobs jobs
 COPY producer producer
 COPY worker worker
 RUN pip --python /opt/manyeyes/bin/python install --no-cache-dir --no-deps --root /code .

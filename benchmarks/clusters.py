@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import measure
-from common import presence
-from common.broker import connect
+from common.broker.connect import connect
 from common.errors import ManyeyesError
 from common.limits import HEARTBEAT_LIFE_S
-from producer import valkey
+from common.protocol import heartbeats
+from producer.cluster import valkey
 
 #: Seconds for a worker to load, or a run to get going.
 START_S = 60.0
@@ -69,7 +69,7 @@ def worker(
 
 def _live(url: str) -> int:
     with connect(url) as client:
-        return len(presence.live_processes(client))
+        return len(heartbeats.live_processes(client))
 
 
 def wait_for(

@@ -14,7 +14,7 @@ from benchmarks import measure, pictures, rounds, sameness
 from benchmarks.rounds import Measured, Scene
 from benchmarks.sameness import Fingerprints
 from benchmarks.summary import Comparison, summarise
-from common.detectortext import DetectorText
+from jobs.detect.models.detector_names import DetectorText
 
 #: The one variant that may get fewer images: it is slow, and no faster with more.
 PER_CALL = "pool-per-call"
@@ -52,7 +52,7 @@ def compare(detector: str, plan: Plan, folder: Path, say: Callable[[str], None])
     """All rounds of one detector; `say` is told what runs. Raises ManyeyesError where a variant fails."""
     name = DetectorText.parse(detector).name
     # A pool whose initializer fails would start processes for ever.
-    measure.run([sys.executable, "-m", "worker.check"], folder, MANYEYES_DETECTOR=detector)
+    measure.run([sys.executable, "-m", "worker.preflight"], folder, MANYEYES_DETECTOR=detector)
     measured: list[dict[str, Measured]] = []
     differences: list[str] = []
     reference: Fingerprints = {}

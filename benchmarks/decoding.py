@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
-from worker import headers, jpeg
+from common.images import headers, jpeg
 
 #: Pixels: what a phone's camera gives.
 LARGE = (4000, 3000)

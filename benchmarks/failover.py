@@ -28,9 +28,10 @@ from rich.table import Table
 from benchmarks import clusters, machine, measure
 from chaos import pictures, plugin, receipt
 from chaos.poisonable import NAME
+from common import atomic_files
 from common.errors import ManyeyesError
-from producer import atomic, valkey
-from producer.rundir import RunDir
+from producer.cluster import valkey
+from producer.rundir.run_directory import RunDir
 
 #: Seconds that an image takes, and images a shard, so that results come often.
 _PACE_S, _SHARD = 0.1, 8
@@ -170,7 +171,7 @@ def failover(
         shutil.rmtree(folder)
     facts = {"machine": asdict(machine.describe()), "seconds": seconds, "processes": processes}
     report.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_json(
+    atomic_files.write_json(
         report, {**facts, "worker_ended": ended, "receipt": asdict(agreed), "failovers": [asdict(one) for one in found]}
     )
     table = Table("way", "next result s", "fresh work s", title=f"{count} failovers of {seconds:g} s")

@@ -13,11 +13,12 @@ import cv2
 
 from benchmarks.sameness import failure, fingerprint
 from common.errors import ItemError
+from common.images import decode
 from common.limits import DEFAULT_MAX_PIXELS
 from common.settings import Settings
-from producer.options import DEFAULT_FLOOR
-from worker import images, models
-from worker.detectors.base import Detections, DetectOptions, Detector
+from jobs.detect.detectors import load as models
+from jobs.detect.detectors.base import Detections, DetectOptions, Detector
+from producer.run.plan import DEFAULT_FLOOR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,7 @@ class Looker:
         began = time.monotonic()
         infer = load() if load else self.detector.infer
         try:
-            image, _ = images.decode(path.read_bytes(), DEFAULT_MAX_PIXELS)
+            image, _ = decode.decode(path.read_bytes(), DEFAULT_MAX_PIXELS)
         except ItemError as error:
             return Seen(path.name, began, time.monotonic(), error.code.value)
         prepared = self.detector.preprocess(image, self.options)

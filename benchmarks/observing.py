@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import clusters, machine, measure, pictures
-from common.broker import celery_app
+from common import atomic_files
+from common.broker.connect import celery_app
 from common.errors import ManyeyesError
-from producer import atomic
-from producer.hub import addresses
+from producer.cluster.hub import addresses
 
 LOGIN = ("bench", "bench")
 #: Seconds between two looks of a browser at Flower's page of workers.
@@ -241,7 +241,7 @@ def observing(
     more = [more_cpu(*pair) for pair in pairs]
     report.parent.mkdir(parents=True, exist_ok=True)
     of_all = {"machine": asdict(facts), "images": count, "scrape_s": scrape, "cost_percent": costs, "cpu_percent": more}
-    atomic.write_json(report, {**of_all, **found})
+    atomic_files.write_json(report, {**of_all, **found})
     console.print(f"{facts.sentence()}, load {facts.load}")
     console.print(_table(runs))
     console.print(f"observing costs, pair by pair: {clusters.spread(costs)} % of the images/s")

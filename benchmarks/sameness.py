@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from producer.tables import read_detections, read_images
+from jobs.detect.tables.parquet import read_detections, read_images
 
 #: Image name to what was found in it, as `fingerprint` or `failure` says it.
 Fingerprints = dict[str, str]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from celery import Celery
 
-from common import broker
-from producer import cluster, entry
+from common.broker.connect import celery_app
+from producer.cli import entry
+from producer.cluster import connect
 
 
 def _silent(url: str | None) -> Celery:
-    app = broker.celery_app(url)
+    app = celery_app(url)
     app.conf.task_send_sent_event = False
     return app
 
 
 if __name__ == "__main__":
-    vars(cluster)["celery_app"] = _silent
+    vars(connect)["celery_app"] = _silent
     entry.main()

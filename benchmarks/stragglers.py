@@ -27,15 +27,15 @@ from benchmarks import clusters, machine, measure, pictures
 from chaos import pictures as drawn
 from chaos import plugin
 from chaos.poisonable import NAME, PACE
+from common import atomic_files
 from common.errors import ExitCode
-from producer import atomic
 
 #: Distinct images; the runs go through links to them.
 _DRAWN = 500
 #: Of the images, when the sick machine falls sick.
 _SICK_AT = 0.9
 #: The producer, but its bound on second attempts is none.
-_WITHOUT = "import common.limits as l; l.MAX_SECOND_ATTEMPTS = 0; from producer.entry import main; main()"
+_WITHOUT = "import common.limits as l; l.MAX_SECOND_ATTEMPTS = 0; from producer.cli.entry import main; main()"
 
 console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
 
@@ -69,7 +69,7 @@ class Cluster:
     environment: dict[str, str]
 
     def pace(self, worker: str, seconds: float) -> None:
-        with atomic.atomic_file(self.folder / f"{worker}.pace") as file:
+        with atomic_files.atomic_file(self.folder / f"{worker}.pace") as file:
             file.write(str(seconds).encode())
 
 

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import clusters, machine, measure, pictures
-from common.broker import connect
-from producer import atomic
+from common import atomic_files
+from common.broker.connect import connect
 
 #: Seconds between looks at the broker's memory.
 _LOOK_S = 0.05
@@ -136,7 +136,7 @@ def transport(
     assert len({one.digest for ran in runs.values() for one in ran}) == 1, "the tables differ"
     report.parent.mkdir(parents=True, exist_ok=True)
     found = {way: [asdict(one) for one in ran] for way, ran in runs.items()}
-    atomic.write_json(report, {"machine": asdict(facts), "images": count, "window_mb": window, **found})
+    atomic_files.write_json(report, {"machine": asdict(facts), "images": count, "window_mb": window, **found})
     console.print(f"{facts.sentence()}, load {facts.load}")
     console.print(_table(runs))
     ratios = [b.images_per_s / a.images_per_s for a, b in zip(runs["path"], runs["redis"], strict=True)]

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from common import registry
 from common.settings import Settings
-from worker import models
-from worker.detectors.base import Detector
-from worker.detectors.darknet import LEAST_SCORE
+from jobs.detect.detectors import load
+from jobs.detect.detectors.base import Detector
+from jobs.detect.detectors.darknet import LEAST_SCORE
+from jobs.detect.models import model_zoo
 
 #: What `Detector.preprocess` gives in, what `Detector.postprocess` takes out.
 Infer = Callable[[Any], Any]
@@ -27,7 +27,7 @@ Infer = Callable[[Any], Any]
 def loader(text: str, detector: Detector) -> Callable[[], Infer]:
     """A function that loads the network of `detector`, which `text` named, again."""
     cache = Settings().cache
-    model = registry.named(text)
+    model = model_zoo.named(text)
     path = cache / model.filename if model and cache else Path(text.rpartition("=")[2])
     match detector.info.family:
         case "onnx":
@@ -35,7 +35,7 @@ def loader(text: str, detector: Detector) -> Callable[[], Infer]:
         case "darknet":
             return lambda: _darknet(path)
         case _:
-            return lambda: models.load(text, cache_dir=cache).infer
+            return lambda: load.load(text, cache_dir=cache).infer
 
 
 def _onnx(path: Path) -> Infer:

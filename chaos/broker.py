@@ -14,9 +14,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from common.broker import client
+from common.broker.connect import client
 from common.errors import BrokerError
-from producer import valkey
+from producer.cluster import valkey
 
 #: Seconds between looks at whether it answers yet.
 _POLL_S = 0.01

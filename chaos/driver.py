@@ -12,8 +12,8 @@ from pathlib import Path
 
 from chaos.poisonable import NAME
 from common.errors import ExitCode
-from producer.prctl import die_with_parent
-from producer.rundir import RunDir, all_runs
+from producer.cluster.prctl import die_with_parent
+from producer.rundir.run_directory import RunDir, all_runs
 
 #: Seconds from a producer's end to the next `resume`, as a patient user has it.
 RESUME_S = 1.0
@@ -84,7 +84,7 @@ class Driver:
 
     def _start(self, *words: str) -> None:
         # The interpreter's own: what a shell would find first may be another checkout's.
-        command = [sys.executable, "-m", "producer.cli", *words]
+        command = [sys.executable, "-m", "producer.cli.app", *words]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*command, "--json", "--output", str(self.output), "--broker", self.broker],

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from chaos.poisonable import NAME
-from producer.prctl import die_with_parent
+from producer.cluster.prctl import die_with_parent
 
 #: Pool processes a worker.
 PROCESSES = 2

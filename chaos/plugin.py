@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos.poisonable import NAME, PACE
-from common.registry import ENTRY_POINT_GROUP
+from jobs.detect.models.model_zoo import ENTRY_POINT_GROUP
 
 #: This package is not installed with the others.
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from common.detector_info import DetectorInfo
-from worker import boxes
-from worker.detectors.base import Detections, DetectOptions, Image, ModelSource
+from common.images.image import Image
+from common.protocol.detector_info import DetectorInfo
+from jobs.detect.detectors import boxes
+from jobs.detect.detectors.base import Detections, DetectOptions, ModelSource
 
 NAME = "poisonable"
 #: Environment: a file that holds the seconds an image takes.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import ManyeyesError
-from producer.rundir import RunDir
-from producer.tables import read_detections, read_images
+from jobs.detect.tables.parquet import read_detections, read_images
+from producer.rundir.run_directory import RunDir
 
 #: What must be the same bytes whatever happened on the way.
 SAME = ("images.parquet", "detections.parquet", "dataset.coco.json", "detections.coco.json", "detections.csv")
@@ -57,7 +57,7 @@ def compare(quiet: RunDir, stormy: RunDir) -> Receipt:
 
 def verify(run: RunDir) -> str | None:
     """`agrees`, or what `producer verify` says; None where there is no such command."""
-    command = [sys.executable, "-m", "producer.cli", "verify"]
+    command = [sys.executable, "-m", "producer.cli.app", "verify"]
     if subprocess.run([*command, "--help"], capture_output=True, check=False).returncode != 0:
         return None
     said = subprocess.run([*command, str(run.path)], capture_output=True, text=True, check=False)

@@ -21,8 +21,8 @@ from chaos.sight import JournalTail
 from chaos.stage import Stage
 from chaos.storm import Storm, Weather
 from chaos.waiting import Waiting
-from common import presence
 from common.errors import ManyeyesError
+from common.protocol import heartbeats
 
 #: Images a second of storm, where the plan doesn't say: small shards of few seconds for every process.
 IMAGES_PER_S = 40
@@ -133,6 +133,6 @@ class Session:
 
     def _all_beat(self, broker: Broker, fleet: Fleet) -> None:
         def beat() -> bool:
-            return len(presence.live_processes(broker.client)) == fleet.processes
+            return len(heartbeats.live_processes(broker.client)) == fleet.processes
 
         self._waiting.wait(beat, START_S, "the workers' heartbeats")

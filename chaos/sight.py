@@ -11,13 +11,13 @@ import redis
 
 from chaos.broker import Broker
 from chaos.fleet import Fleet, runs
-from common import presence
-from common.broker import PREFIX
+from common.broker.connect import PREFIX
 from common.errors import ManyeyesError
-from common.ledger import Ledger, OpenShard
-from common.messages import ShardId, queue_keys, task_queue
-from producer.itemset import ItemSet
-from producer.journal import frames
+from common.protocol import heartbeats
+from common.protocol.ledger import Ledger, OpenShard
+from common.protocol.messages import ShardId, queue_keys, task_queue
+from producer.rundir.item_set import ItemSet
+from producer.rundir.journal import frames
 
 #: kombu's own keys: what it handed to a worker, and since when.
 UNACKED, UNACKED_INDEX = f"{PREFIX}unacked", f"{PREFIX}unacked_index"
@@ -58,7 +58,7 @@ def look(broker: Broker, run: str, fleet: Fleet) -> Sight | None:
     alive: dict[int, set[int]] = {worker.number: set() for worker in fleet.workers}
     names = set()
     try:
-        beats = presence.live_processes(broker.client)
+        beats = heartbeats.live_processes(broker.client)
         shards = Ledger(broker.client, run).open_shards()
     except (redis.RedisError, ManyeyesError):
         return None

@@ -10,8 +10,8 @@ from chaos.driver import Driver
 from chaos.fleet import PROCESSES, Fleet, Worker
 from chaos.sight import JournalTail, Sight, look
 from chaos.wounds import Wound
-from common.messages import ShardId
-from producer.rundir import RunDir
+from common.protocol.messages import ShardId
+from producer.rundir.run_directory import RunDir
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from chaos.fleet import PROCESSES
 from chaos.sight import Sight
-from common.ledger import OpenShard
-from common.messages import ShardId
-from producer.itemset import ItemSet
+from common.protocol.ledger import OpenShard
+from common.protocol.messages import ShardId
+from producer.rundir.item_set import ItemSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from common import brokerwords, osfault, wrongserver
-from common.secrecy import redact
+from common import os_errors
+from common.broker import error_text, wrong_server
+from common.redaction import redact
 
 
 class ItemCode(StrEnum):
@@ -96,12 +97,12 @@ class ItemError(Exception):
 
 def line_of(error: Exception) -> str | None:
     """What to tell the user of an error of theirs, or of what is around us; None for a defect of ours."""
-    if osfault.is_no_thread(error):
-        return osfault.no_process()
+    if os_errors.is_no_thread(error):
+        return os_errors.no_process()
     of_broker = type(error).__module__.partition(".")[0] in ("redis", "kombu")
     if not of_broker and not isinstance(error, (ManyeyesError, OSError, MemoryError)):
         return None
     if of_broker:
-        return redact(f"the broker {wrongserver.sentence(error) or f'fails: {brokerwords.reason(error)}'}")
-    said = osfault.explain(error) if isinstance(error, OSError) else str(error)
+        return redact(f"the broker {wrong_server.sentence(error) or f'fails: {error_text.reason(error)}'}")
+    said = os_errors.explain(error) if isinstance(error, OSError) else str(error)
     return redact(" ".join(said.split())) or type(error).__name__

@@ -154,13 +154,13 @@ def _redacted(text: str) -> str:
     """The last defence: whoever writes a URL with a password, or what Redis was sent, ought to redact it."""
     if "caused error: " in text:
         # kombu's pipelines; ours do not say it.
-        from common.brokerwords import plain
+        from common.broker.error_text import plain
 
         text = plain(text)
     if "://" not in text:
         return text
     # Not needed for most lines, and slow to load.
-    from common.secrecy import redact
+    from common.redaction import redact
 
     return _URL.sub(lambda found: redact(found[0]), text)
 

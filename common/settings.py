@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from common import brokerfile, detectortext
-from common.folders import cache_folder
+from common.broker import url_file
 from common.limits import FETCH_TIMEOUT_S
-from common.typedpath import expand
+from common.typed_path import expand
+from common.user_folders import cache_folder
 
 
 class Settings(BaseSettings):
@@ -50,13 +50,9 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _found_later_too(cls, value: str | None) -> str | None:
-        return value and brokerfile.absolute(value)
+        return value and url_file.absolute(value)
 
     @field_validator("labels", "weights", "cache", mode="before")
     @classmethod
     def _expanded(cls, value: object) -> object:
         return expand(value) if isinstance(value, str) else value
-
-    @property
-    def detectors(self) -> tuple[str, ...]:
-        return detectortext.split(self.detector)

@@ -13,9 +13,9 @@ import psutil
 import pytest
 import redis
 
-from common.broker import connect
-from producer import valkey
-from worker import local
+from common.broker.connect import connect
+from producer.cluster import valkey
+from worker.pool import local_health
 
 #: In the environment of every process that a test starts, so that the forgotten ones can be found.
 MARKER = "MANYEYES_TEST_SUITE"
@@ -77,9 +77,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return  # pytest-xdist's process: the one that started it looks, when all have ended
     # Of workers that tests have killed.
-    local.sweep()
+    local_health.sweep()
     with contextlib.suppress(OSError):
-        local.folder().rmdir()
+        local_health.folder().rmdir()
     _, left = psutil.wait_procs(_started_by_tests(), timeout=ENDING_S)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):

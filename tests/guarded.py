@@ -13,10 +13,10 @@ from pathlib import Path
 
 import redis
 
-from common.broker import client
-from common.cargo import PORT_KEY
-from producer import acl, valkey
-from producer.acl import Role
+from common.broker.connect import client
+from common.protocol.relay import PORT_KEY
+from producer.cluster import acl, valkey
+from producer.cluster.acl import Role
 from tests.waiting import wait_until
 
 ADMIN = "an-admin"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from common.ledger import RunState
-from common.messages import ItemRecord, ItemTiming
-from producer.figures import Figures
-from producer.progress import Progress
-from producer.stages import StageSeconds
+from common.protocol.ledger import RunState
+from common.protocol.messages import ItemRecord, ItemTiming
+from common.stage_histogram import StageSeconds
+from producer.rundir.progress import Progress
+from producer.scheduler.run_stats import Figures
 
 NOW = 1_800_000_000.0
 

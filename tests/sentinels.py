@@ -11,8 +11,8 @@ from typing import Any
 
 import redis
 
-from producer import valkey
-from producer.prctl import die_with_parent
+from producer.cluster import valkey
+from producer.cluster.prctl import die_with_parent
 from tests.acceptance.brokers import free_port
 from tests.waiting import wait_until
 

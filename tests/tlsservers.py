@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from producer import valkey
-from producer.hub.front import FrontPlan, Gate, serve
+from producer.cluster import valkey
+from producer.cluster.hub.tls_proxy import FrontPlan, Gate, serve
 from tests.authority import Authority, Pair
 from tests.waiting import wait_until
 

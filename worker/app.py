@@ -27,14 +27,15 @@ from celery.worker.control import inspect_command
 from kombu import Queue
 
 from common import logs
-from common.broker import celery_app, refuse_wrong
-from common.detector_info import DetectorInfo
+from common.broker.connect import celery_app, refuse_wrong
 from common.errors import ExitCode, ManyeyesError, ProtocolError, UsageError, line_of
-from common.messages import DETECT_TASK, ShardMessage, task_queue
+from common.protocol.detector_info import DetectorInfo
+from common.protocol.file_probe import SIGHT_COMMAND
+from common.protocol.messages import DETECT_TASK, ShardMessage, task_queue
 from common.settings import Settings
-from common.sight import SIGHT_COMMAND
-from worker import dashboard, deadline, naming
-from worker.refusals import Refusals
+from worker import flower_settings, naming
+from worker.intake.rejection_counter import Refusals
+from worker.pool import deadline
 
 log = logging.getLogger("manyeyes.worker")
 
@@ -45,9 +46,9 @@ except UsageError as error:
     # Plain `celery` would show how it came to import this.
     print(f"error: {error}", file=sys.stderr)
     sys.exit(ExitCode.USAGE)
-app.conf.worker_consumer = "worker.consumer:Consumer"
-app.events.dispatcher_cls = "worker.consumer:Dispatcher"
-if dashboard.asked_for():
+app.conf.worker_consumer = "worker.intake.consumer:Consumer"
+app.events.dispatcher_cls = "worker.intake.consumer:Dispatcher"
+if flower_settings.asked_for():
     if settings.broker_url is None:
         print("error: no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
@@ -56,8 +57,8 @@ if dashboard.asked_for():
     except UsageError as error:
         logs.last_words(str(error), logs.wanted())
         sys.exit(ExitCode.USAGE)
-    dashboard.prepare(settings.broker_url, settings.cache)
-    app.conf.broker_transport_options.update(dashboard.broker_options(settings.broker_url))
+    flower_settings.prepare(settings.broker_url, settings.cache)
+    app.conf.broker_transport_options.update(flower_settings.broker_options(settings.broker_url))
 
 #: Set in a pool process by `_load`. One per process, as Celery's own signals are.
 _process: Any = None
@@ -97,11 +98,11 @@ def detect(**kwargs: Any) -> str:
 @inspect_command(name=SIGHT_COMMAND, args=[("root", str), ("paths", list), ("cargo", str)])
 def _sight(state: Any, root: str, paths: list[str], cargo: str) -> dict[str, Any]:
     """In the parent, for a producer that asks whether this machine sees its files."""
-    from worker import sight
+    from worker.reading import file_probe
 
     client = _client()
     try:
-        return sight.answer(client, _roots, root, paths, cargo).to_json()
+        return file_probe.answer(client, _roots, root, paths, cargo).to_json()
     finally:
         client.close()
 
@@ -155,11 +156,11 @@ def _about(kwargs: Any) -> dict[str, Any]:
 def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Check the models, then serve their queues. SystemExit ends the worker before it says that it is ready."""
     global _beacon, _node, _recorder, _roots
-    from worker import check, starting
-    from worker.channel import guard
-    from worker.local import Beacon
-    from worker.recorder import Recorder
-    from worker.roots import Roots
+    from worker import preflight, startup
+    from worker.intake.filtered_channel import guard
+    from worker.pool.local_health import Beacon
+    from worker.pool.shared_state import Recorder
+    from worker.reading.roots import Roots
 
     # Before the first connection.
     guard(_refusals, settings.remote_control)
@@ -180,14 +181,14 @@ def _check(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> Non
                 "no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker to `worker start`"
             )
         _roots = Roots.parse(settings.roots, settings.map)
-        starting.check_locks()
+        startup.check_locks()
         atexit.register(_beacon.end)
         _beacon.loading()
-        child = check.start()
+        child = preflight.start()
         try:
             # Meanwhile: Celery itself would try for ever.
-            starting.await_broker(settings.broker_url, _node)
-            _checked[:] = check.finish(child)
+            startup.await_broker(settings.broker_url, _node)
+            _checked[:] = preflight.finish(child)
             _beacon.loaded()
         finally:
             child.kill()
@@ -210,13 +211,14 @@ def _load(**_: Any) -> None:
     """In each pool process, after the fork."""
     global _process
     try:
-        from worker import check, process
+        from worker import preflight
+        from worker.pool import process
 
         process.one_thread()
         # An ending parent no longer reads of a shard that came just then, and a process would wait for that for 30 s.
         # What it has to tell is in the ledger.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_READS
-        detectors = check.load_all(settings)
+        detectors = preflight.load_all(settings)
         if [d.info.digest for d in detectors] != [info.digest for info in _checked]:
             raise UsageError("the model file has changed since this worker started; start it again")
         slot = _recorder.slot(getattr(current_process(), "index", 0))
@@ -233,7 +235,7 @@ def _load(**_: Any) -> None:
 def _watch(sender: Any, **_: Any) -> None:
     """In the parent, once the pool is up."""
     global _warden
-    from worker.warden import Post, Warden
+    from worker.pool.watchdog import Post, Warden
 
     queues = tuple(info.queue for info in _checked)
     post = Post(_node, sender.pool.num_processes, settings.memory_limit << 20, queues)
@@ -282,7 +284,7 @@ def _leave(**_: Any) -> None:
 
 
 def _client() -> Any:
-    from common.broker import client
+    from common.broker.connect import client
 
     assert settings.broker_url is not None  # checked before any process starts
     # A process that replaces a dead one must come up while the broker is gone.

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 
-from common import logs, osfault, streams, typedpath
+from common import logs, os_errors, standard_streams, typed_path
 from common.errors import ExitCode, UsageError, line_of
-from common.secrecy import hide, redact
+from common.redaction import hide, redact
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -55,13 +55,15 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     labels: Annotated[
         Path | None,
         typer.Option(
-            parser=typedpath.path, envvar="MANYEYES_LABELS", help="A file with one class name a line, or coco."
+            parser=typed_path.path, envvar="MANYEYES_LABELS", help="A file with one class name a line, or coco."
         ),
     ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
-            parser=typedpath.path, envvar="MANYEYES_WEIGHTS", help="A Darknet .cfg's weights, where they are not found."
+            parser=typed_path.path,
+            envvar="MANYEYES_WEIGHTS",
+            help="A Darknet .cfg's weights, where they are not found.",
         ),
     ] = None,
     root: Annotated[
@@ -117,9 +119,9 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     The model is checked first, in a process of its own; each pool process then loads it once.
     `celery -A worker.app worker --without-mingle --without-gossip` does the same, with Celery's own options.
     """
-    from common import brokerfile
+    from common.broker import url_file
 
-    broker = broker and brokerfile.absolute(broker)
+    broker = broker and url_file.absolute(broker)
     options = {
         "MANYEYES_DETECTOR": detector,
         "MANYEYES_BROKER_URL": broker,
@@ -135,7 +137,7 @@ def start(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     }
     os.environ.update({name: value for name, value in options.items() if value is not None})
     if broker is not None:
-        from common.broker import check_url
+        from common.broker.connect import check_url
 
         check_url(broker)
     # Imported now, not above: it reads the environment.
@@ -165,26 +167,26 @@ def health(
     note on this machine: a broker that is away is no fault of theirs, nor is a start that takes a while.
     """
     if local:
-        from worker.local import check as check_local
+        from worker.pool.local_health import check as check_local
 
         print(check_local(worker))
         return
     if broker is None:
         raise UsageError("no broker: set MANYEYES_BROKER_URL=redis://HOST:6379/0, or pass --broker")
-    from worker.health import check
+    from worker.pool.health import check
 
     print(check(broker, worker))
 
 
 def main() -> None:
-    streams.settle()
+    standard_streams.settle()
     hide(("--broker", "--join"), "MANYEYES_BROKER_URL", "worker.cli")
     try:
         load_dotenv(Path(".env"))
-        osfault.check_working_folder()
-        osfault.allow_files()
+        os_errors.check_working_folder()
+        os_errors.allow_files()
         cli()
-    except streams.ReaderGone:
+    except standard_streams.ReaderGone:
         sys.exit(ExitCode.OK)
     except Exception as error:
         if (line := line_of(error)) is None:

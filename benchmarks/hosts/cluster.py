@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.hosts.lab import Host, Lab, Running
 from chaos import plugin
 from chaos.poisonable import NAME
+from common import atomic_files
 from common.errors import ManyeyesError
-from producer import atomic
 
 #: Seconds for a worker to load, and between looks at who is there: a command each.
 _START_S, _LOOK_S = 60.0, 0.2
@@ -28,7 +28,7 @@ def equip(lab: Lab) -> None:
 def pace(hosts: Iterable[Host], seconds: float) -> None:
     """What an image takes there from now on."""
     for host in hosts:
-        with atomic.atomic_file(host.folder / "pace") as file:  # processes read it all the time
+        with atomic_files.atomic_file(host.folder / "pace") as file:  # processes read it all the time
             file.write(str(seconds).encode())
 
 

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from benchmarks.hosts import rights
 from common.errors import ManyeyesError
-from producer.prctl import die_with_parent
+from producer.cluster.prctl import die_with_parent
 
 #: Addresses of the hosts, from 1 on. Nobody else is on their network.
 _NETWORK = "10.77.0."

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from producer.journal import Frame, frames
+from producer.rundir.journal import Frame, frames
 
 #: Seconds between looks at a journal: how exact the instants of its frames are.
 _TAIL_S = 0.02

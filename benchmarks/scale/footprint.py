@@ -8,9 +8,9 @@ from typing import cast
 
 import redis
 
-from common.broker import PREFIX
-from common.messages import ShardId
-from common.presence import PROCESSES_KEY, process_key
+from common.broker.connect import PREFIX
+from common.protocol.heartbeats import PROCESSES_KEY, process_key
+from common.protocol.messages import ShardId
 
 #: Which part of a run directory a file belongs to, by the beginning of its path; the first that fits.
 _PARTS = {

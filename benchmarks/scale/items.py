@@ -15,10 +15,10 @@ from benchmarks import clusters, measure
 from benchmarks.scale import footprint, nothing, stage, tree
 from benchmarks.scale.footprint import Shard
 from benchmarks.scale.watching import Seen, Server, Watch, load
-from common.broker import connect
+from common.broker.connect import connect
 from common.errors import ManyeyesError
-from producer.journal import frames
-from producer.manifest import SEGMENT_ITEMS
+from producer.rundir.journal import frames
+from producer.rundir.manifest import SEGMENT_ITEMS
 
 #: What must be in the table for the goals of docs/scale.md.
 GOALS = {"listed_per_s": 20_000, "owner_mb": 300, "redis_peak_mb": 50, "outputs_s": 60}

@@ -6,8 +6,9 @@ import hashlib
 
 import numpy as np
 
-from common.detector_info import DetectorInfo
-from worker.detectors.base import Detections, DetectOptions, Image, ModelSource
+from common.images.image import Image
+from common.protocol.detector_info import DetectorInfo
+from jobs.detect.detectors.base import Detections, DetectOptions, ModelSource
 
 NAME = "nothing"
 LABELS = ("even", "odd")

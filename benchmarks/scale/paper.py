@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-#: Bytes of memory that the owner keeps an item: done, and done or in flight (producer/itemset.py), while it runs.
+#: Bytes of memory that the owner keeps an item while it runs: done, and done or in flight
+#: (producer/rundir/item_set.py).
 RUNNING_BYTES = 2
-#: At the end: one stage's seconds and a sorted copy (producer/timings.py). `verify` takes 14 (producer/imagecheck.py).
+#: At the end: one stage's seconds and a sorted copy (producer/results/timings.py). `verify` takes 14
+#: (producer/verify/image_check.py).
 ENDING_BYTES = 8
 #: In a run directory, by the item.
 _DISK = ("manifest", "journal", "tables", "csv", "coco")

@@ -23,10 +23,10 @@ from benchmarks.scale.following import Tail
 from benchmarks.scale.steady import Measured, Step, Window
 from benchmarks.scale.swarm import Plan
 from benchmarks.scale.watching import Server, load, look
-from common import presence
-from common.broker import PREFIX, connect
+from common.broker.connect import PREFIX, connect
 from common.errors import ManyeyesError
-from common.messages import task_queue
+from common.protocol import heartbeats
+from common.protocol.messages import task_queue
 
 #: Seconds for all simulated processes to connect, and for an owner to list a dataset.
 _PATIENCE_S = 180.0
@@ -51,7 +51,7 @@ def _swarm(folder: Path, url: str, step: Step) -> Iterator[list[subprocess.Popen
             plan.write_text(json.dumps(asdict(made)))
             command = [sys.executable, "-m", "benchmarks.scale.swarm", str(plan)]
             children.append(stack.enter_context(stage.started(command, folder, env, f"swarm{number}")))
-        count = lambda: cast(int, client.zcard(presence.PROCESSES_KEY)) >= step.processes  # noqa: E731
+        count = lambda: cast(int, client.zcard(heartbeats.PROCESSES_KEY)) >= step.processes  # noqa: E731
         clusters.wait_for(count, "the simulated processes", children[0], _PATIENCE_S)
         yield children
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.scale import nothing
-from common import presence
-from common.broker import client
-from common.ledger import Ledger
+from common.broker.connect import client
 from common.limits import MAX_SHARD_ITEMS
-from common.messages import DETECTION_DTYPE, DetectionArray, ItemRecord, ItemTiming, ShardMessage, ShardResult
-from common.presence import Beat, Speed
+from common.protocol import heartbeats
+from common.protocol.heartbeats import Beat, Speed
+from common.protocol.ledger import Ledger
+from common.protocol.messages import DETECTION_DTYPE, DetectionArray, ItemRecord, ItemTiming, ShardMessage, ShardResult
 
 if TYPE_CHECKING:
     from benchmarks.scale.swarm import Plan
@@ -44,7 +44,7 @@ class Process:
         if now.run is not None and now.shard is not None:
             done = int((time.monotonic() - self._begun) / self._image_s)
             now = replace(now, shard_done=done, images=now.images + done, last_image=time.time())
-        presence.beat(self._client, now, [self._info])
+        heartbeats.beat(self._client, now, [self._info])
 
     def claim(self, message: ShardMessage) -> float | None:
         """Seconds that the shard will take; None where it is not needed."""

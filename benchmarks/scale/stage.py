@@ -12,10 +12,10 @@ from benchmarks import measure
 from benchmarks.clusters import wait_for
 from benchmarks.scale import nothing
 from chaos import plugin
-from common import presence
-from common.broker import connect
+from common.broker.connect import connect
 from common.limits import HEARTBEAT_LIFE_S
-from producer import valkey
+from common.protocol import heartbeats
+from producer.cluster import valkey
 
 _PASSWORD = "scale"
 
@@ -49,7 +49,7 @@ def workers(folder: Path, url: str, env: dict[str, str], processes: int) -> Iter
     command = [measure.console_script("worker"), "start", "--detector", nothing.NAME, "-c", str(processes)]
     with started(command, folder, env, "worker") as worker:
         with connect(url) as client:
-            wait_for(lambda: len(presence.live_processes(client)) == processes, "the worker", worker)
+            wait_for(lambda: len(heartbeats.live_processes(client)) == processes, "the worker", worker)
         yield worker.pid
 
 

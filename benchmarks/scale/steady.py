@@ -13,10 +13,10 @@ import redis
 
 from benchmarks.scale.footprint import Shard
 from benchmarks.scale.watching import Server, load
-from common.broker import PREFIX
-from common.messages import queue_keys
-from producer.journal import Frame
-from producer.window import Window as InFlight
+from common.broker.connect import PREFIX
+from common.protocol.messages import queue_keys
+from producer.rundir.journal import Frame
+from producer.scheduler.window import Window as InFlight
 
 
 @dataclass(frozen=True, slots=True)

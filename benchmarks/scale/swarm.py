@@ -22,11 +22,11 @@ from types import FrameType
 from benchmarks.scale import nothing
 from benchmarks.scale.simulated import Process
 from benchmarks.scale.transport import Delivery, Poll
-from common import presence
-from common.broker import client
+from common.broker.connect import client
 from common.limits import HEARTBEAT_S
-from common.messages import task_queue
-from common.presence import WorkerBeat
+from common.protocol import heartbeats
+from common.protocol.heartbeats import WorkerBeat
+from common.protocol.messages import task_queue
 
 #: Seconds between Celery's own heartbeats.
 _CELERY_BEAT_S = 2.0
@@ -77,7 +77,7 @@ class Worker:
         """The worker's parent lives too."""
         alive = len(self._all)
         beat = WorkerBeat(self.name, self.name, 1, (nothing.info().queue,), alive, alive, started=self._loop.begun)
-        presence.worker_beat(self._client, beat)
+        heartbeats.worker_beat(self._client, beat)
 
     def _receive(self) -> None:
         delivery = self._poll.read()

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
-from common.broker import PREFIX, client
-from common.messages import ShardMessage
+from common.broker.connect import PREFIX, client
+from common.protocol.messages import ShardMessage
 
 #: kombu's keys of what was handed out and not acknowledged, and its priorities' suffixes.
 _UNACKED, _INDEX = f"{PREFIX}unacked", f"{PREFIX}unacked_index"

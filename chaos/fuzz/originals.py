@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from chaos.fuzz.mutate import mutate
-from worker.headers import read_header, sniff
+from common.images.headers import read_header, sniff
 
 #: Bytes and pixels. What is larger only makes the same faults slower: the detector takes its time.
 LARGEST_FILE = 160_000

@@ -143,12 +143,13 @@ def _say(**what: object) -> None:
 
 def main() -> None:
     from common import datasets
-    from worker import models, pipeline, process
-    from worker.detectors.base import DetectOptions
+    from jobs.detect.detectors import load
+    from jobs.detect.detectors.base import DetectOptions
+    from worker.pool import pipeline, process
 
     folder, max_pixels = os.fsencode(sys.argv[1]), int(sys.argv[2])
     process.one_thread()
-    detector = models.load("cascade", cache_dir=Path(sys.argv[1]))
+    detector = load.load("cascade", cache_dir=Path(sys.argv[1]))
     job = pipeline.Job(
         detector=detector,
         options=DetectOptions(iou=detector.info.default_iou, floor=detector.info.default_conf),

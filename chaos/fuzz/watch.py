@@ -64,9 +64,9 @@ def _role(process: psutil.Process, producer: int) -> str:
     command = " ".join(process.cmdline())
     if "valkey" in command:
         return "broker"
-    if "producer.supervisor" in command:
+    if "producer.cluster.supervisor" in command:
         return "supervisor"
-    if "worker.check" in command:
+    if "worker.preflight" in command:
         return "model check"
     parent = process.parent()
     # Pool processes are forks of the worker: they bear its command.

@@ -12,11 +12,11 @@ from random import Random
 from typing import Any
 
 from chaos.wire.prey import Prey, opened
-from common.broker import PREFIX
-from common.ledger import run_key, shard_key
-from common.messages import ShardId, ShardMessage
-from common.presence import PROCESSES_KEY, WORKERS_KEY, process_key, worker_key
-from common.refused import Reason
+from common.broker.connect import PREFIX
+from common.protocol.heartbeats import PROCESSES_KEY, WORKERS_KEY, process_key, worker_key
+from common.protocol.ledger import run_key, shard_key
+from common.protocol.messages import ShardId, ShardMessage
+from common.protocol.rejections import Reason
 
 #: Commands that change a worker, end it, or show more than they should.
 CHANGING = (

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import redis
 
-from common.broker import PREFIX, celery_app
-from common.ledger import Ledger
-from common.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
-from common.spec import Spec
+from common.broker.connect import PREFIX, celery_app
+from common.protocol.ledger import Ledger
+from common.protocol.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
+from common.protocol.spec import Spec
 
 #: Seconds in which one's own command comes back.
 _LISTEN_S = 5.0

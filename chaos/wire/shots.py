@@ -17,7 +17,7 @@ from typing import Any
 from chaos.fuzz.mutate import mutate
 from chaos.wire import forgeries
 from chaos.wire.prey import Prey, opened
-from common.refused import Reason
+from common.protocol.rejections import Reason
 
 Command = tuple[Any, ...]
 #: Values of no type that anybody expects.

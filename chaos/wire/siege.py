@@ -26,13 +26,13 @@ from chaos.wire import prey as captured
 from chaos.wire.canary import Canary
 from chaos.wire.prey import Prey
 from chaos.wire.shots import shot
-from common import presence
 from common.errors import ManyeyesError
 from common.limits import HEARTBEAT_S
-from common.messages import task_queue
-from common.refused import REFUSED_KEY, Refused
-from producer.rundir import RunDir
-from worker import gate
+from common.protocol import heartbeats
+from common.protocol.messages import task_queue
+from common.protocol.rejections import REFUSED_KEY, Refused
+from producer.rundir.run_directory import RunDir
+from worker.intake import message_filter
 
 #: Commands that go out in one go; messages that wait at most, so that the real run has its turn among them.
 BATCH, WAITING = 100, 400
@@ -87,7 +87,7 @@ def _real(raw: bytes, prey: Prey) -> bool:
     if len(raw) > _REAL_BYTES or prey.beside.encode() not in raw:
         return False
     try:
-        return bool(gate.task(raw, task_queue(prey.queue)))
+        return bool(message_filter.task(raw, task_queue(prey.queue)))
     except Refused:
         return False
 
@@ -119,7 +119,9 @@ class Siege:
             broker.start()
             fleet = Fleet(1, Serving(broker.url, environment, self._logs, ("--root", str(dataset.folder))))
             stack.callback(fleet.close)
-            self._waiting.wait(lambda: len(presence.live_processes(broker.client)) == PROCESSES, START_S, "the worker")
+            self._waiting.wait(
+                lambda: len(heartbeats.live_processes(broker.client)) == PROCESSES, START_S, "the worker"
+            )
             before = self._pids(fleet)
 
             def driver(name: str) -> Driver:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from common.datasets import files, stores
-from common.datasets.allowed import Allowed, of_owner, url_root
+from common.datasets import files
 from common.datasets.base import IMAGE_SUFFIXES, Item, ListingCounts, display_path, pack_path, unpack_path
 from common.datasets.dataset import Dataset
 from common.datasets.opening import STDIN, Choosing, open_dataset
-from common.datasets.urls import is_url, whole
 from common.errors import ItemError
+from common.storage import retry
+from common.storage.access import Allowed, of_owner, url_root
+from common.storage.urls import is_url, whole
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -38,7 +39,7 @@ def fetch(root: bytes, path: bytes, allowed: Allowed | None = None) -> bytes:
     also missing_package, where this machine lacks what reads it.
     """
     if is_url(root):
-        return stores.read(whole(root, path), allowed=allowed)
+        return retry.read(whole(root, path), allowed=allowed)
     return files.fetch(root, path, allowed)
 
 
@@ -46,7 +47,7 @@ def glance(item: bytes) -> bytes | None:
     """The bytes of an item, by its absolute path or URL, if its owner may read them and has them at once."""
     try:
         if is_url(item):
-            return stores.read(item, stores.Patience.glance(), of_owner(item))
+            return retry.read(item, retry.Patience.glance(), of_owner(item))
         return files.fetch(b"/", item.lstrip(b"/"))
     except ItemError:
         return None

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from common.datasets.base import Item, ListingCounts, Source, display_path, with_slash
 from common.datasets.exclude import Exclude
 from common.datasets.files import Files
-from common.datasets.listed import Listed
+from common.datasets.path_list.listed import Listed
 from common.datasets.sieve import Sieve
-from common.datasets.urls import common_parent, is_url
 from common.errors import UsageError
 from common.limits import MAX_PATH_BYTES
-from common.secrecy import is_signed
+from common.redaction import is_signed
+from common.storage.urls import common_parent, is_url
 
 
 class Dataset:

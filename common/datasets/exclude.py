@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from common.datasets.base import pack_path, with_slash
 from common.datasets.pattern import Pattern
 from common.errors import UsageError
-from common.typedpath import expand
+from common.typed_path import expand
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.datasets.allowed import READ, Allowed, check_regular
 from common.datasets.base import with_slash
 from common.errors import ItemCode, ItemError
 from common.limits import MAX_FILE_BYTES
+from common.storage.access import READ, Allowed, check_regular
 
 if TYPE_CHECKING:
     from common.datasets.sieve import Sieve

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from common.datasets.base import IMAGE_SUFFIXES, Tally, pack_path
 from common.datasets.folder import Folder
-from common.datasets.globs import open_glob
-from common.datasets.listed import Listed
-from common.datasets.lists import LIST_SUFFIXES, parse_list
-from common.datasets.passedover import words
-from common.datasets.remote import RemoteFolder
+from common.datasets.glob import open_glob
+from common.datasets.passed_over import words
+from common.datasets.path_list.listed import Listed
+from common.datasets.path_list.lists import LIST_SUFFIXES, parse_list
 from common.datasets.sieve import Sieve, is_run_dir
+from common.datasets.url_folder import RemoteFolder
 from common.errors import UsageError
 
 #: Endings of files that hold no one image, and what to do with such a file.

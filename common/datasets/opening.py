@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from common.datasets import given, remote
+from common.datasets import given, url_folder
 from common.datasets.base import Source, display_path
 from common.datasets.dataset import Dataset
 from common.datasets.files import Files, absolute
-from common.datasets.listed import Listed
-from common.datasets.lists import parse_list
-from common.datasets.remote import RemoteFolder
-from common.datasets.urls import is_url, scheme_of
+from common.datasets.path_list.listed import Listed
+from common.datasets.path_list.lists import parse_list
+from common.datasets.url_folder import RemoteFolder
 from common.errors import UsageError
-from common.typedpath import expand
+from common.storage.urls import is_url, scheme_of
+from common.typed_path import expand
 
 #: What stands for a list that comes by standard input.
 STDIN = "-"
@@ -61,7 +61,7 @@ def open_dataset(
     named, sources = opening.named + opening.listed.names, opening.sources
     _check_one_kind({scheme_of(path) for path in named} | {scheme_of(source.prefix) for source in sources})
     if named:
-        sources.append(remote.named(named) if is_url(named[0]) else Files.named(named))
+        sources.append(url_folder.named(named) if is_url(named[0]) else Files.named(named))
     if not sources:
         raise UsageError("no dataset: give a folder, a glob, an image or a list of paths")
     dataset = Dataset(tuple(opening.given), sources, opening.listed, choice.exclude)
@@ -99,17 +99,17 @@ class _Opening:
             self._take_path(path)
 
     def _take_url(self, path: str) -> None:
-        if self._choice.kept is not None and remote.is_list(path):
+        if self._choice.kept is not None and url_folder.is_list(path):
             self.given.append(path)
             return
-        opened = remote.open_url(path)
+        opened = url_folder.open_url(path)
         if isinstance(opened, RemoteFolder):
             given.check_not_empty(opened, repr(path))
             self.sources.append(opened)
             # So it is no list to whoever does not ask the server.
-            path += "/" if remote.is_list(path) else ""
+            path += "/" if url_folder.is_list(path) else ""
         elif given.is_list(opened):
-            self._add_list(lambda: remote.list_at(opened, path))
+            self._add_list(lambda: url_folder.list_at(opened, path))
         else:
             self.named.append(opened)
         self.given.append(path)

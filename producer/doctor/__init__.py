@@ -8,14 +8,14 @@ from pathlib import Path
 import redis
 from kombu.exceptions import OperationalError
 
-from common.asking import ANSWER_S, ask
-from common.brokerfile import url_of
+from common.broker.asking import ANSWER_S, ask
+from common.broker.url_file import url_of
 from common.errors import BrokerError, UsageError, line_of
 from common.limits import SIGHT_S
-from common.secrecy import redact
+from common.redaction import redact
+from producer.cluster.hub import here, messages
 from producer.doctor import broker, machine, runs, workers
 from producer.doctor.finding import Finding, failed, note, warning
-from producer.hub import here, words
 
 _FIRST = "mend that first: nothing else of the cluster can be looked at"
 
@@ -63,10 +63,10 @@ def _of_hub() -> Finding | None:
     try:
         for folder in here.folders():
             if folder.running():
-                use = f"to use it:  export MANYEYES_BROKER_URL=$({words.command(folder, 'url')})"
+                use = f"to use it:  export MANYEYES_BROKER_URL=$({messages.command(folder, 'url')})"
                 return note("hub", "one runs here, and is not used", use)
             if folder.read() is not None:
-                return note("hub", f"one is kept in {folder.path}, and does not run", words.command(folder, "up"))
+                return note("hub", f"one is kept in {folder.path}, and does not run", messages.command(folder, "up"))
     except (OSError, UsageError) as error:
         return note("hub", f"whether one runs here cannot be seen: {line_of(error)}", "set HOME to a folder of yours")
     return None

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import redis
 
-from common import sentinel, tls
+from common.broker import sentinel, tls
+from producer.cluster.hub.addresses import is_loopback
 from producer.doctor import sentinels
 from producer.doctor.finding import Finding, failed, note, ok, warning
-from producer.hub.addresses import is_loopback
 
 #: Share of its memory at which it is time to do something.
 _FULL, _FILLING = 0.9, 0.6
@@ -56,7 +56,7 @@ def _round_trip(client: redis.Redis, shown: str) -> Finding:
 
 def _version(info: dict[str, Any]) -> Finding:
     valkey = info.get("valkey_version")
-    # Nobody comes here by one that is too old: see `common.wrongserver`.
+    # Nobody comes here by one that is too old: see `common.broker.wrong_server`.
     return ok("version", f"{'Valkey' if valkey else 'Redis'} {valkey or info['redis_version']}")
 
 

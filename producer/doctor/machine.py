@@ -14,7 +14,7 @@ from pathlib import Path
 from common import __version__
 from common.datasets import Dataset, open_dataset
 from common.errors import BrokerError, ManyeyesError
-from producer import valkey
+from producer.cluster import valkey
 from producer.doctor.finding import Finding, failed, note, ok, warning
 
 #: Bytes. A run of a million images with 17 boxes each leaves 1 GB.

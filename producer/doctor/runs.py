@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import redis
 
-from producer import figures
 from producer.doctor.finding import Finding, note, ok, warning
+from producer.scheduler import run_stats
 
 #: Seconds without an image, after which a run with live workers stands still.
 _STILL_S = 120.0
@@ -16,11 +16,11 @@ _STILL_S = 120.0
 def findings(client: redis.Redis) -> Iterator[Finding]:
     seconds, _ = client.time()
     well = 0
-    for one in figures.all_runs(client):
+    for one in run_stats.all_runs(client):
         state = one.state(seconds)
         where = f"run {one.run} of {one.host}"
         done = f"{one.progress.done:,} of {'?' if one.progress.items is None else format(one.progress.items, ',')}"
-        if state == figures.INTERRUPTED:
+        if state == run_stats.INTERRUPTED:
             words = f"{where} has no owner, at {done} images"
             yield warning("runs", words, f"on {one.host}:  producer resume {one.run}")
         elif state == "running" and seconds - one.last_progress > _STILL_S:

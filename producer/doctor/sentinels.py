@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from common.sentinel import Address, Sentinels, shown
+from common.broker.sentinel import Address, Sentinels, shown
 from producer.doctor.finding import Finding, ok, warning
 
 

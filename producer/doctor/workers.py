@@ -8,25 +8,26 @@ from itertools import islice
 
 import redis
 
-from common import __version__, presence, refused, sight
-from common.broker import PREFIX, celery_app
+from common import __version__
+from common.broker.connect import PREFIX, celery_app
 from common.datasets import Dataset, is_url
-from common.ledger import RunState
 from common.limits import HEARTBEAT_LIFE_S, PROTOCOL
-from common.messages import task_queue
-from common.presence import WorkerBeat
-from producer import figures
-from producer.crew import Connection
+from common.protocol import file_probe, heartbeats, rejections
+from common.protocol.heartbeats import WorkerBeat
+from common.protocol.ledger import RunState
+from common.protocol.messages import task_queue
 from producer.doctor.finding import Finding, failed, note, ok, warning
-from producer.figures import Figures
-from producer.transport import ASKED, ask, cargo_place
+from producer.relay.transport import ASKED, ask, cargo_place
+from producer.scheduler import run_stats
+from producer.scheduler.live_processes import Connection
+from producer.scheduler.run_stats import Figures
 
 #: Seconds by which machines' clocks may differ: shown instants only, for what matters goes by the broker's.
 _OFF_S = 2.0
 
 
 def findings(client: redis.Redis) -> Iterator[Finding]:
-    found = presence.live_workers(client)
+    found = heartbeats.live_workers(client)
     if not found:
         yield warning("workers", "none is there", "on each machine:  worker start --join URL")
     else:
@@ -63,7 +64,7 @@ def _versions(found: Sequence[WorkerBeat]) -> Iterator[Finding]:
 
 def _models(client: redis.Redis) -> Iterator[Finding]:
     by_name = defaultdict(set)
-    for queue, info in presence.live_detectors(client, presence.live_processes(client)).items():
+    for queue, info in heartbeats.live_detectors(client, heartbeats.live_processes(client)).items():
         by_name[info.name].add(queue)
     for name, queues in sorted(by_name.items()):
         if len(queues) > 1:
@@ -74,7 +75,7 @@ def _models(client: redis.Redis) -> Iterator[Finding]:
 
 
 def _clocks(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Finding]:
-    clocks = presence.clocks(client, [beat.worker for beat in found])
+    clocks = heartbeats.clocks(client, [beat.worker for beat in found])
     for worker, off in clocks.items():
         if abs(off) > _OFF_S:
             words = f"{worker}'s is {abs(off):.1f} s {'ahead of' if off > 0 else 'behind'} the broker's"
@@ -91,7 +92,7 @@ def _unserved(client: redis.Redis, found: Sequence[WorkerBeat]) -> Iterator[Find
         if name not in served:
             waiting[name] += client.llen(raw)
     seconds, _ = client.time()
-    runs = [run for run in figures.all_runs(client) if not RunState(run.progress.state).finished] if waiting else []
+    runs = [run for run in run_stats.all_runs(client) if not RunState(run.progress.state).finished] if waiting else []
     for name, messages in sorted(waiting.items()):
         if messages:
             theirs = [run for run in runs if name.split(".", 2)[-1] == run.queue]
@@ -116,14 +117,14 @@ def _whose(words: str, runs: Sequence[Figures], now: float) -> Finding:
 
 
 def _refused(client: redis.Redis) -> Iterator[Finding]:
-    if counted := refused.counts(client):
+    if counted := rejections.counts(client):
         words = ", ".join(f"{times} {why}" for why, times in sorted(counted.items()))
         yield warning("messages", f"workers have refused {words}", "see their logs, and docs/security.md")
 
 
 def sight_of(client: redis.Redis, url: str, dataset: Dataset | None) -> Iterator[Finding]:
     """Of the workers that are there, where a dataset was named."""
-    found = presence.live_workers(client) if dataset is not None else []
+    found = heartbeats.live_workers(client) if dataset is not None else []
     if dataset is not None and found:
         with celery_app(url) as app:
             yield from _sight(Connection(client, app), found, dataset)
@@ -135,7 +136,7 @@ def _sight(connection: Connection, found: Sequence[WorkerBeat], dataset: Dataset
         yield note("images", "workers read URLs themselves; whether they can is seen when they do")
         return
     items = [item.path for item in islice(dataset.items(), ASKED)]
-    here = sight.look((dataset.root, item) for item in items)
+    here = file_probe.look((dataset.root, item) for item in items)
     answers = ask(connection, [beat.worker for beat in found], dataset.root, items, cargo_place(connection.client))
     for beat in found:
         answer = answers.get(beat.worker)

@@ -18,13 +18,13 @@ from prometheus_client.core import (
 
 from common import __version__
 from common.errors import ItemCode
-from common.ledger import RunState
-from common.refused import Reason
-from producer.figures import INTERRUPTED, Figures
+from common.protocol.ledger import RunState
+from common.protocol.rejections import Reason
+from common.stage_histogram import BOUNDS_S
 from producer.monitor.reading import Reading
-from producer.reconcile import Why
-from producer.stages import BOUNDS_S
-from producer.waiting import detector_of
+from producer.run.waiting import detector_of
+from producer.scheduler.overdue import Why
+from producer.scheduler.run_stats import INTERRUPTED, Figures
 
 #: What a run may be, as `producer runs` shows it.
 STATES = (*map(str, RunState), INTERRUPTED)

@@ -8,15 +8,15 @@ from typing import Any, cast
 
 import redis
 
-from common import presence
-from common.broker import PREFIX
-from common.ledger import RunState
-from common.messages import queue_keys, task_queue
-from common.presence import Beat, WorkerBeat
-from common.refused import REFUSED_KEY, parsed
-from producer import figures
-from producer.figures import Figures
-from producer.waiting import WAITING_KEY, images_waiting
+from common.broker.connect import PREFIX
+from common.protocol import heartbeats
+from common.protocol.heartbeats import Beat, WorkerBeat
+from common.protocol.ledger import RunState
+from common.protocol.messages import queue_keys, task_queue
+from common.protocol.rejections import REFUSED_KEY, parsed
+from producer.run.waiting import WAITING_KEY, images_waiting
+from producer.scheduler import run_stats
+from producer.scheduler.run_stats import Figures
 
 #: Seconds after its owner's last word for which a run is shown: one that has ended, and any other.
 ENDED_SHOWN_S, SHOWN_S = 15 * 60.0, 24 * 3600.0
@@ -54,13 +54,13 @@ def read(client: redis.Redis) -> Reading:
         "tuple[tuple[int, int], dict[str, Any], dict[bytes, bytes], list[tuple[bytes, float]]]", tuple(pipe.execute())
     )
     now = seconds + micros / 1e6
-    runs = [one for one in figures.all_runs(client, now - SHOWN_S, MOST_RUNS) if _shown(one, now)]
-    processes = presence.live_processes(client)
+    runs = [one for one in run_stats.all_runs(client, now - SHOWN_S, MOST_RUNS) if _shown(one, now)]
+    processes = heartbeats.live_processes(client)
     queues = {one.queue for one in runs if one.live(now)} | {queue for beat in processes for queue in beat.queues}
     return Reading(
         now=now,
         runs=tuple(runs),
-        workers=tuple(presence.live_workers(client)),
+        workers=tuple(heartbeats.live_workers(client)),
         processes=tuple(processes),
         waiting=_waiting(client, sorted(queues)),
         awaited=images_waiting([entry for entry, until in entries if until >= now]),

@@ -15,11 +15,11 @@ import redis
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
-from common.broker import client, unhurried
-from common.outage import Outage
-from common.secrecy import redact
-from common.silence import within
-from producer.hub.addresses import in_url
+from common.broker.connect import client, unhurried
+from common.broker.outage import Outage
+from common.broker.silence import within
+from common.redaction import redact
+from producer.cluster.hub.addresses import in_url
 from producer.monitor.metrics import of_broker, of_reading
 from producer.monitor.reading import Reading, read
 

@@ -6,7 +6,7 @@ import signal
 import socket
 from pathlib import Path
 
-from producer import valkey
+from producer.cluster import valkey
 from tests.waiting import wait_until
 
 

@@ -8,12 +8,12 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.broker import connect
-from producer import workers as listing
-from producer.acl import Role
-from producer.hub.folder import HubFolder, Part, Status
-from producer.hub.settings import HubSettings
-from producer.workers import WorkerLine
+from common.broker.connect import connect
+from producer.cluster.acl import Role
+from producer.cluster.hub.settings import HubSettings
+from producer.cluster.hub.state_folder import HubFolder, Part, Status
+from producer.monitor import workers as listing
+from producer.monitor.workers import WorkerLine
 from tests.acceptance.commands import Said, producer, start
 
 ON_FREE_PORTS = ("--listen", "127.0.0.1:0", "--flower-port", "0")

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common import presence
-from producer import valkey
-from producer.acl import Role
+from common.protocol import heartbeats
+from producer.cluster import valkey
+from producer.cluster.acl import Role
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -62,7 +62,7 @@ class Scene:
         newest = self.newest_run()
         with self.server.client(Role.MONITOR) as client:
             wait_until(
-                lambda: any(beat.shard and beat.run == newest for beat in presence.live_processes(client)),
+                lambda: any(beat.shard and beat.run == newest for beat in heartbeats.live_processes(client)),
                 what="a shard at work",
             )
 

@@ -12,8 +12,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from common.broker import connect
-from common.messages import DETECT_TASK
+from common.broker.connect import connect
+from common.protocol.messages import DETECT_TASK
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker, live
 from tests.unit import onnx_graphs, pictures

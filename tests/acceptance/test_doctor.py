@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import redis
 
-from common import presence
-from common.ledger import Ledger
 from common.limits import PROTOCOL
-from common.messages import task_queue
-from common.presence import WorkerBeat
-from producer import acl, figures
-from producer.progress import Progress
+from common.protocol import heartbeats
+from common.protocol.heartbeats import WorkerBeat
+from common.protocol.ledger import Ledger
+from common.protocol.messages import task_queue
+from producer.cluster import acl
+from producer.rundir.progress import Progress
+from producer.scheduler import run_stats
 from tests.acceptance.commands import only_run, producer
 from tests.acceptance.workers import a_worker
 from tests.owners import said
@@ -62,7 +63,9 @@ def test_without_a_broker_this_machine_is_looked_at(photos: Path) -> None:
 
 def test_a_set_up_that_is_well(photos: Path, redis_url: str, client: redis.Redis) -> None:
     with a_worker(["worker", "start", "-c", "1"], photos, redis_url, processes=1):
-        wait_until(lambda: [beat.alive for beat in presence.live_workers(client)] == [1], what="the worker's own word")
+        wait_until(
+            lambda: [beat.alive for beat in heartbeats.live_workers(client)] == [1], what="the worker's own word"
+        )
         found = examined(photos, redis_url, "photos")
         lines = producer("doctor", "photos", cwd=photos, MANYEYES_BROKER_URL=redis_url)
     assert {one["level"] for one in found} <= {"ok", "note"}, [one for one in found if one["level"] != "ok"]
@@ -102,8 +105,8 @@ def test_a_broker_that_forgets_or_is_full(photos: Path, redis_url: str, client: 
 
 
 def test_workers_of_other_clocks_and_versions(photos: Path, redis_url: str, client: redis.Redis) -> None:
-    presence.worker_beat(client, replace(OTHER, v=PROTOCOL + 1, alive=1, short_s=40.0))
-    client.zadd(presence.WORKERS_KEY, {OTHER.worker: time.time() + 90})
+    heartbeats.worker_beat(client, replace(OTHER, v=PROTOCOL + 1, alive=1, short_s=40.0))
+    client.zadd(heartbeats.WORKERS_KEY, {OTHER.worker: time.time() + 90})
     found = examined(photos, redis_url, code=1)
     assert "1 of 2 processes live, for 40 s" in ailing(found, "workers")[0]
     assert f"protocol {PROTOCOL + 1}" in ailing(found, "versions")[0]
@@ -114,7 +117,7 @@ def test_work_that_waits_for_nobody_and_what_was_refused(photos: Path, redis_url
     client.rpush(f"manyeyes:{task_queue('yolox-1234')}", "{}")
     client.hset("manyeyes:refused", "malformed", 3)
     client.rpush(f"manyeyes:{task_queue('hog-1234')}", "{}")
-    figures.write(client, said("20260101-000000-abcdefgh", Ledger(client, "").now()))
+    run_stats.write(client, said("20260101-000000-abcdefgh", Ledger(client, "").now()))
     found = examined(photos, redis_url)
     assert "none is there" in ailing(found, "workers")[0]
     [words] = ailing(found, "queues")
@@ -130,10 +133,10 @@ def test_a_run_without_an_owner(photos: Path, redis_url: str, client: redis.Redi
     with a_worker(["worker", "start", "-c", "1"], photos, redis_url, processes=1):
         assert producer("submit", "photos", cwd=photos, MANYEYES_BROKER_URL=redis_url).code == 0
     run = only_run(photos).name
-    last = figures.read(client, run)
+    last = run_stats.read(client, run)
     assert last is not None
     progress: Progress = replace(last.progress, state="running", done=0)
-    figures.write(client, replace(last, progress=progress, said=last.said - 60))
+    run_stats.write(client, replace(last, progress=progress, said=last.said - 60))
     [words] = ailing(examined(photos, redis_url), "runs")
     assert "has no owner, at 0 of 1 images" in words and f"producer resume {run}" in words
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from common.broker import connect
-from common.ledger import run_key
-from common.secrecy import redact
-from producer import figures, locate
+from common.broker.connect import connect
+from common.protocol.ledger import run_key
+from common.redaction import redact
+from producer.run import locate
+from producer.scheduler import run_stats
 from tests.acceptance.brokers import Forgetful, free_port
 from tests.acceptance.commands import Said, finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
@@ -36,7 +37,7 @@ def there(tmp_path: Path) -> Path:
 
 def told(client: redis.Redis, folder: Path | str, host: str) -> None:
     """What an owner on that host would have written."""
-    figures.write(client, replace(words_of_an_owner(RUN, said=float(client.time()[0])), host=host))
+    run_stats.write(client, replace(words_of_an_owner(RUN, said=float(client.time()[0])), host=host))
     client.hset(run_key(RUN), "dir", str(folder))
 
 
@@ -63,7 +64,7 @@ def test_every_command_finds_the_folder_of_a_run_of_this_machine(tmp_path: Path,
     with a_worker(["worker", "start", "--detector", "poisonable", "-c", "1"], tmp_path, redis_url, **made.environment):
         owner = start("producer", "submit", "photos", "--detector", "poisonable", cwd=tmp_path, **url)
         with connect(redis_url) as client:
-            wait_until(lambda: figures.all_runs(client), what="the owner's first words")
+            wait_until(lambda: run_stats.all_runs(client), what="the owner's first words")
         run = only_run(tmp_path)
         paused = at("pause")
         assert paused.out.strip() == f"{run.name}: paused; to go on:  producer unpause {run}", paused.err

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
-from common import presence
-from common.broker import celery_app, connect
-from common.ledger import run_key
-from common.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
-from common.refused import REFUSED_KEY, Reason
-from producer import valkey
+from common.broker.connect import celery_app, connect
+from common.protocol import heartbeats
+from common.protocol.ledger import run_key
+from common.protocol.messages import DETECT_TASK, ShardId, ShardMessage, task_queue
+from common.protocol.rejections import REFUSED_KEY, Reason
+from producer.cluster import valkey
 from tests.acceptance.brokers import free_port
 from tests.acceptance.commands import finish, only_run, producer, start
 from tests.acceptance.flowers import Flower, a_flower
@@ -78,7 +78,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         wait_until(lambda: valkey.answers(("127.0.0.1", port), PASSWORD), what="the broker")
         with a_flower(folder, url) as flower, a_worker(command, folder, url, **made.environment):
             with connect(url) as client:
-                [worker] = wait_until(lambda: presence.live_workers(client), what="the worker's heartbeat")
+                [worker] = wait_until(lambda: heartbeats.live_workers(client), what="the worker's heartbeat")
             known = lambda: worker.worker in flower.ask("/workers?json=1", flower.login).text  # noqa: E731
             wait_until(known, what="Flower's first events")
             said = producer("submit", "photos", "--detector", "poisonable", cwd=folder, MANYEYES_BROKER_URL=url)
@@ -153,7 +153,7 @@ def test_it_changes_nothing(scene: Scene) -> None:
         answer = scene.flower.ask(path, scene.flower.login, "POST")
         assert (answer.status_code, answer.text) == (403, "Read only mode is enabled"), path
     with connect(scene.broker) as client:
-        assert [one.worker for one in presence.live_workers(client)] == [scene.worker]
+        assert [one.worker for one in heartbeats.live_workers(client)] == [scene.worker]
 
 
 def test_no_page_and_no_log_has_the_brokers_password(scene: Scene) -> None:

@@ -22,8 +22,8 @@ from benchmarks.hosts.lab import Host, Lab, Running
 from chaos import pictures
 from chaos.receipt import compare
 from common.errors import ManyeyesError
-from producer.journal import JournalAsItIs
-from producer.rundir import RunDir, find
+from producer.rundir.journal import JournalAsItIs
+from producer.rundir.run_directory import RunDir, find
 from tests.acceptance.commands import environment, marked
 from tests.waiting import wait_until
 

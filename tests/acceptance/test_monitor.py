@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from common.broker import connect
-from producer import figures
-from producer.figures import SILENT_S
-from producer.rundir import RunDir
+from common.broker.connect import connect
+from producer.rundir.run_directory import RunDir
+from producer.scheduler import run_stats
+from producer.scheduler.run_stats import SILENT_S
 from tests.acceptance.brokers import Forgetful
 from tests.acceptance.commands import only_run, producer, start
 from tests.acceptance.metrics import Metrics, Scrape, a_monitor
@@ -103,9 +103,9 @@ def vanish(worker: subprocess.Popen[str], client: redis.Redis) -> None:
 
 def outlive(client: redis.Redis, run: str) -> None:
     """As when its owner has been silent for long."""
-    last = figures.read(client, run)
+    last = run_stats.read(client, run)
     assert last is not None
-    figures.write(client, replace(last, said=last.said - SILENT_S))
+    run_stats.write(client, replace(last, said=last.said - SILENT_S))
     client.delete(f"manyeyes:lease:{run}")
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import redis
 
-from common.broker import celery_app
+from common.broker.connect import celery_app
 from common.errors import ItemCode
-from common.ledger import Ledger, RunState
-from common.messages import DETECT_TASK, ItemRecord, ShardId, ShardMessage, ShardResult, pack_items, task_queue
-from common.spec import Spec
+from common.protocol.ledger import Ledger, RunState
+from common.protocol.messages import DETECT_TASK, ItemRecord, ShardId, ShardMessage, ShardResult, pack_items, task_queue
+from common.protocol.spec import Spec
 from tests.acceptance.commands import only_run, producer
 from tests.acceptance.workers import a_worker
 from tests.unit import pictures

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from common.datasets.s3store import S3Store
+from common.storage.s3 import S3Store
 from tests.acceptance.commands import Said, finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.servers import KEYS, Bucket, Web, s3_server, web_server

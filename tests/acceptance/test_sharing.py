@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from common.broker import connect
-from common.ledger import Ledger
+from common.broker.connect import connect
 from common.limits import SHARD_S
+from common.protocol.ledger import Ledger
 from tests.acceptance.commands import finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from common.errors import ItemCode
-from producer import sheet
+from jobs.detect.reports import contact_sheet
 from tests.acceptance.commands import BIN, environment, marked, only_run, producer
 from tests.unit import pictures
 
@@ -340,9 +340,9 @@ def test_a_scale_maps_deep_images_and_the_run_says_so(tmp_path: Path) -> None:
     data = json.loads((run / "run.json").read_text())
     assert data["spec"]["scale"] == "2%:98%" and data["counts"]["deep"] == 3
     with Image.open(run / "preview.jpg") as preview:
-        bright = np.asarray(preview.convert("L"))[sheet.MARGIN + sheet.HEADING :, sheet.MARGIN :][
-            : sheet.HEIGHT, : sheet.WIDTH
-        ]
+        bright = np.asarray(preview.convert("L"))[
+            contact_sheet.MARGIN + contact_sheet.HEADING :, contact_sheet.MARGIN :
+        ][: contact_sheet.HEIGHT, : contact_sheet.WIDTH]
     assert bright.max() > 240 and np.median(bright) > 100
     (run / "images.parquet").unlink()
     again = producer("resume", "--json", cwd=tmp_path)

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from common.broker import connect
-from common.cargo import PORT_KEY
+from common.broker.connect import connect
 from common.errors import BrokerError
+from common.protocol.relay import PORT_KEY
 from tests.acceptance.commands import BIN, environment, finish, marked, producer, start
 from tests.acceptance.hubs import TestHub
 from tests.acceptance.workers import a_worker

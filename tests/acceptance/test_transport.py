@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from common.broker import connect
+from common.broker.connect import connect
 from tests.acceptance.brokers import Forgetful
 from tests.acceptance.commands import Said, finish, marked, only_run, producer, start
 from tests.acceptance.hubs import ON_FREE_PORTS, TestHub

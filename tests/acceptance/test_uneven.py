@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from chaos.poisonable import PACE
-from common import presence
+from common.protocol import heartbeats
 from tests.acceptance.commands import LIMIT_S, Said, finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -85,7 +85,7 @@ class Stage:
 
     def busy(self) -> set[str]:
         """Processes that work on something."""
-        return {beat.process for beat in presence.live_processes(self.client) if beat.run}
+        return {beat.process for beat in heartbeats.live_processes(self.client) if beat.run}
 
     def same_bytes(self, said: Said, machine: Machine) -> dict[str, Any]:
         """The run's tables are those of one that nothing happens to; returns the run's timings."""

@@ -20,11 +20,11 @@ import numpy as np
 import psutil
 import pytest
 
-from common.broker import connect
-from producer import valkey
-from producer.acl import Role
-from producer.hub.folder import Part, Status
-from producer.hub.settings import DASHBOARD
+from common.broker.connect import connect
+from producer.cluster import valkey
+from producer.cluster.acl import Role
+from producer.cluster.hub.settings import DASHBOARD
+from producer.cluster.hub.state_folder import Part, Status
 from tests.acceptance.commands import finish, marked, start
 from tests.acceptance.hubs import ON_FREE_PORTS, TestHub
 from tests.acceptance.metrics import Metrics

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from producer.journal import Journal
-from producer.receipt import TOLD
-from producer.rundir import RunDir
-from producer.verify import verify
+from producer.rundir.journal import Journal
+from producer.rundir.run_directory import RunDir
+from producer.verify.receipt import TOLD
+from producer.verify.verify import verify
 from tests.acceptance.commands import only_run, producer
 from tests.acceptance.damage import DAMAGES, DETECTIONS, IMAGES, TIMINGS, edit, rewrite, rows, truncate, value
 from tests.unit import pictures

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from common import presence
 from common.errors import UsageError
-from common.ledger import RunState
-from common.presence import WorkerBeat
-from producer import figures
-from producer.watch import Watched
+from common.protocol import heartbeats
+from common.protocol.heartbeats import WorkerBeat
+from common.protocol.ledger import RunState
+from producer.monitor.watch import Watched
+from producer.scheduler import run_stats
 from tests.acceptance.commands import BIN, LIMIT_S, environment, producer
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -101,15 +101,15 @@ def test_a_run_is_watched_from_another_machine(tmp_path: Path, redis_url: str) -
 
 
 def test_a_run_whose_owner_is_gone_says_where_to_go_on(tmp_path: Path, client: redis.Redis, redis_url: str) -> None:
-    last = words_of_an_owner("20261121-105500-abcdefgh", said=float(client.time()[0]) - figures.SILENT_S - 5)
-    figures.write(client, last)
+    last = words_of_an_owner("20261121-105500-abcdefgh", said=float(client.time()[0]) - run_stats.SILENT_S - 5)
+    run_stats.write(client, last)
     client.hset(f"manyeyes:run:{last.run}", "dir", f"/data/runs/{last.run}")
     url = {"MANYEYES_BROKER_URL": redis_url}
     said = producer("watch", cwd=tmp_path, **url)
     assert said.code == 5, said.err
     assert f"its owner on {last.host} is gone; to go on there:  producer resume /data/runs/{last.run}" in said.out
 
-    figures.write(client, replace(last, progress=replace(last.progress, state=RunState.DONE)))
+    run_stats.write(client, replace(last, progress=replace(last.progress, state=RunState.DONE)))
     assert producer("watch", last.run[:12], cwd=tmp_path, **url).code == 3, "as submit: some images failed"
     nobody = producer("watch", "2025", cwd=tmp_path, **url)
     assert nobody.code == 2 and "no run '2025' in runs, nor on the broker" in nobody.error
@@ -117,13 +117,13 @@ def test_a_run_whose_owner_is_gone_says_where_to_go_on(tmp_path: Path, client: r
 
 def test_who_goes_stays_in_the_list_and_what_a_broker_forgets_stands(client: redis.Redis) -> None:
     last = words_of_an_owner("20261121-105500-abcdefgh", said=float(client.time()[0]))
-    figures.write(client, last)
-    presence.worker_beat(client, WorkerBeat("w@alpha", "alpha", 7, (last.queue,), 2, 2, started=1.0))
-    presence.worker_beat(client, WorkerBeat("w@beta", "beta", 8, ("other-1",), 1, 1, started=1.0))
+    run_stats.write(client, last)
+    heartbeats.worker_beat(client, WorkerBeat("w@alpha", "alpha", 7, (last.queue,), 2, 2, started=1.0))
+    heartbeats.worker_beat(client, WorkerBeat("w@beta", "beta", 8, ("other-1",), 1, 1, started=1.0))
     watched = Watched(last.run, None, client)
     [alpha] = watched.look().workers
     assert (alpha.host, alpha.alive, alpha.processes) == ("alpha", 2, 2), "beta serves another detector"
-    presence.worker_leave(client, "w@alpha")
+    heartbeats.worker_leave(client, "w@alpha")
     [alpha] = watched.look().workers
     assert (alpha.host, alpha.alive, alpha.processes) == ("alpha", 0, 2)
     client.flushall()

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from common.broker import PREFIX
-from producer import valkey
-from producer.acl import Role
-from producer.journal import JournalAsItIs
-from producer.rundir import RunDir, all_runs
-from producer.waiting import LIFE_S, WAITING_KEY
+from common.broker.connect import PREFIX
+from producer.cluster import valkey
+from producer.cluster.acl import Role
+from producer.run.waiting import LIFE_S, WAITING_KEY
+from producer.rundir.journal import JournalAsItIs
+from producer.rundir.run_directory import RunDir, all_runs
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.metrics import Metrics, Scrape, a_monitor
 from tests.acceptance.prometheus import a_prometheus

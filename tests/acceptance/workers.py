@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from common import presence
-from common.broker import connect
+from common.broker.connect import connect
+from common.protocol import heartbeats
 from tests.acceptance.commands import BIN, LIMIT_S, environment
 from tests.waiting import wait_until
 
@@ -46,4 +46,4 @@ def a_worker(
 
 
 def live(client: redis.Redis) -> int:
-    return len(presence.live_processes(client))
+    return len(heartbeats.live_processes(client))

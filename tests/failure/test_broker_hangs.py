@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from chaos.broker import Broker
-from common import presence
+from common.protocol import heartbeats
 from tests.acceptance.commands import finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -24,7 +24,7 @@ def process_of(own_broker: Broker) -> psutil.Process:
 
 
 def pids_at_work(own_broker: Broker) -> list[int]:
-    return [beat.pid for beat in presence.live_processes(own_broker.client) if beat.item is not None]
+    return [beat.pid for beat in heartbeats.live_processes(own_broker.client) if beat.item is not None]
 
 
 def test_images_are_timed_while_the_broker_hangs(
@@ -95,7 +95,7 @@ def test_a_worker_that_starts_during_a_failover_waits_for_its_end(
         # More than the client's own tries, 4 of them.
         wait_until(lambda: refused() > 8, timeout=20, what="writes that are refused")
         own_broker.promote()
-        wait_until(lambda: presence.live_processes(own_broker.client), what="the worker's heartbeat")
+        wait_until(lambda: heartbeats.live_processes(own_broker.client), what="the worker's heartbeat")
     finally:
         worker.terminate()
         said = finish(worker)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import redis
 
-from common import presence
-from producer import figures
+from common.protocol import heartbeats
+from producer.scheduler import run_stats
 from tests.acceptance.commands import finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.waiting import wait_until
@@ -44,7 +44,7 @@ def test_a_flushed_broker_loses_nothing(running: subprocess.Popen[str], tmp_path
     said = finish(running)
     assert said.code == 0, said.err
     assert said.json["ok"] == said.json["items"] == IMAGES
-    served = presence.live_detectors(client, presence.live_processes(client))
+    served = heartbeats.live_detectors(client, heartbeats.live_processes(client))
     assert [info.name for info in served.values()] == ["hog"], "what the workers serve is said again"
 
 
@@ -61,7 +61,7 @@ def test_cancel_without_an_owner_frees_workers_and_broker(
     run = only_run(tmp_path).name
     assert {key for key in left if run in key} == {f"manyeyes:run:{run}", f"manyeyes:figures:{run}"}
     assert client.ttl(f"manyeyes:run:{run}") > 0 < client.ttl(f"manyeyes:figures:{run}")
-    last = figures.read(client, run)
+    last = run_stats.read(client, run)
     assert last is not None and last.progress.state == "cancelled"
     assert json.loads(producer("status", "--json", cwd=tmp_path).out)["state"] == "cancelled"
 

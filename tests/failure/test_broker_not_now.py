@@ -19,10 +19,10 @@ import pytest
 import redis
 
 from chaos import plugin
-from common import presence
-from common.broker import PREFIX, connect
-from common.messages import task_queue
-from producer import valkey
+from common.broker.connect import PREFIX, connect
+from common.protocol import heartbeats
+from common.protocol.messages import task_queue
+from producer.cluster import valkey
 from tests.acceptance.commands import BIN, environment, only_run, producer
 from tests.acceptance.workers import live
 from tests.failure import poison
@@ -302,7 +302,7 @@ def test_the_run_is_whole_in_the_end(cluster: Cluster) -> None:
 def test_what_will_never_be_done_ends_a_worker_with_one_line(cluster: Cluster) -> None:
     said = {name: len(cluster.log(name)) for name in cluster.workers}
     with connect(str(cluster.server.file)) as client:
-        for info in presence.live_detectors(client, presence.live_processes(client)).values():
+        for info in heartbeats.live_detectors(client, heartbeats.live_processes(client)).values():
             client.set(f"{PREFIX}{task_queue(info.queue)}", "no list")
     for name, worker in cluster.workers.items():
         assert wait_until(lambda worker=worker: worker.poll(), timeout=30, what=f"the end of {name}") == 1  # type: ignore[misc]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chaos.receipt import compare
-from producer.rundir import RunDir, find
+from producer.rundir.run_directory import RunDir, find
 from tests.acceptance.commands import Said, finish, marked, start
 from tests.waiting import wait_until
 

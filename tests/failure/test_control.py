@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from common import presence
-from common.broker import connect
+from common.broker.connect import connect
 from common.limits import MAX_DEATHS
+from common.protocol import heartbeats
 from tests.acceptance.commands import finish, marked, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -183,7 +183,7 @@ def test_a_worker_that_is_told_to_end_hands_its_shards_back(photos: poison.Poiso
         with a_worker(command, photos.folder, redis_url) as worker:
             run = start("producer", "submit", "photos", *options, cwd=photos.folder, **broker)
             with connect(redis_url) as client:
-                wait_until(lambda: any(beat.shard_done > 1 for beat in presence.live_processes(client)), what="work")
+                wait_until(lambda: any(beat.shard_done > 1 for beat in heartbeats.live_processes(client)), what="work")
             worker.terminate()
             wait_until(lambda: worker.poll() is not None, what="the worker's end")
         photos.pace(0)
@@ -208,7 +208,7 @@ def test_a_process_that_is_told_to_end_blames_no_image(
         ended: set[int] = set()
         for _ in range(MAX_DEATHS + 1):
             beats = wait_until(
-                lambda: [b for b in presence.live_processes(client) if b.item == 0 and b.pid not in ended],
+                lambda: [b for b in heartbeats.live_processes(client) if b.item == 0 and b.pid not in ended],
                 what="a process at the image",
             )
             if len(ended) == MAX_DEATHS:

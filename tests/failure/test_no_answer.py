@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from common.secrecy import redact
+from common.redaction import redact
 from tests.acceptance import mutes
 from tests.acceptance.brokers import Forgetful, free_port
 from tests.acceptance.commands import BIN, environment, finish, only_run, producer, start

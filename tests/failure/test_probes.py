@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from chaos.broker import Broker
-from common import presence
 from common.limits import HEARTBEAT_LIFE_S
+from common.protocol import heartbeats
 from tests.acceptance.commands import Said, finish, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -110,8 +110,8 @@ def test_two_plain_celery_workers_are_two(broker: Broker, tmp_path: Path, monkey
     for name, value in extra.items():
         monkeypatch.setenv(name, value)
     with a_worker(PLAIN, tmp_path, broker.url) as first, a_worker(PLAIN, tmp_path, broker.url, processes=2):
-        wait_until(lambda: len(presence.live_workers(broker.client)) == 2, timeout=10, what="two workers in the list")
-        names = {one.pid: one.worker for one in presence.live_workers(broker.client)}
+        wait_until(lambda: len(heartbeats.live_workers(broker.client)) == 2, timeout=10, what="two workers in the list")
+        names = {one.pid: one.worker for one in heartbeats.live_workers(broker.client)}
         asked = finish(start("celery", "-A", "worker.app", "inspect", "ping", cwd=tmp_path))
         assert all(f"{name}: OK" in asked.out for name in names.values()), asked.out
         made.pace(60)
@@ -140,4 +140,4 @@ def test_a_name_that_was_given_twice_is_warned_of(broker: Broker, tmp_path: Path
 
 
 def at_work(broker: Broker) -> list[str]:
-    return [beat.worker for beat in presence.live_processes(broker.client) if beat.item is not None]
+    return [beat.worker for beat in heartbeats.live_processes(broker.client) if beat.item is not None]

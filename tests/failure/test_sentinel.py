@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import redis
 
-from common import presence
-from common.broker import celery_app, connect, sibling, unhurried
-from common.sentinel import Sentinels, like, parse
+from common.broker.connect import celery_app, connect, sibling, unhurried
+from common.broker.sentinel import Sentinels, like, parse
+from common.protocol import heartbeats
 from tests.acceptance.brokers import free_port
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker
@@ -117,7 +117,7 @@ def photos(folder: Path) -> None:
 
 
 def processes(client: redis.Redis) -> set[tuple[str, int]]:
-    return {(beat.worker, beat.pid) for beat in presence.live_processes(client)}
+    return {(beat.worker, beat.pid) for beat in heartbeats.live_processes(client)}
 
 
 def submit(folder: Path, url: str, output: str, to_kill: Watched | None = None) -> Said:

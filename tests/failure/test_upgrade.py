@@ -46,7 +46,7 @@ def test_two_versions_share_a_broker(photos: Path, redis_url: str) -> None:
         assert said.code == 2 and "of another version" in said.error, said.err
         with a_worker(NOW, photos, redis_url, processes=2):
             mine = start("producer", "submit", "photos", "--json", "--output", "mine", cwd=photos, **url)
-            command, *words = later("producer.entry")
+            command, *words = later("producer.cli.entry")
             theirs = start(command, *words, "submit", "photos", "--json", "--output", "theirs", cwd=photos, **url)
             both = [finish(mine), finish(theirs)]
             assert [one.code for one in both] == [0, 0], [one.err for one in both]
@@ -78,7 +78,7 @@ def test_a_run_goes_on_after_an_upgrade(photos: Path, redis_url: str, client: re
     run = only_run(photos).name
     assert client.zcard(f"manyeyes:open:{run}") > 0
     with a_worker(NEXT, photos, redis_url, processes=1):
-        command, *words = later("producer.entry")
+        command, *words = later("producer.cli.entry")
         said = finish(start(command, *words, "resume", "--json", cwd=photos, **url))
     assert said.code == 0, said.err
     assert said.json["digest"] == whole.json["digest"]
@@ -105,6 +105,6 @@ def test_a_run_of_a_later_version_is_refused_in_one_line(tmp_path: Path, change:
 
 
 def test_the_protocol_is_in_the_name_of_a_queue() -> None:
-    from common.messages import task_queue
+    from common.protocol.messages import task_queue
 
     assert task_queue("hog-1234") != task_queue("hog-1234", PROTOCOL + 1)

@@ -21,14 +21,14 @@ import redis
 from chaos.fuzz.watch import peak
 from chaos.wire import forgeries, prey
 from chaos.wire.shots import Witness
-from common import presence
-from common.broker import celery_app, connect
-from common.ledger import Ledger, run_key, shard_key
+from common.broker.connect import celery_app, connect
 from common.limits import PROTOCOL
-from common.messages import DETECT_TASK, ShardId, ShardMessage, queue_keys, task_queue
-from common.presence import PROCESSES_KEY, WORKERS_KEY, Beat, process_key, worker_key
-from common.refused import REFUSED_KEY
-from common.spec import Spec
+from common.protocol import heartbeats
+from common.protocol.heartbeats import PROCESSES_KEY, WORKERS_KEY, Beat, process_key, worker_key
+from common.protocol.ledger import Ledger, run_key, shard_key
+from common.protocol.messages import DETECT_TASK, ShardId, ShardMessage, queue_keys, task_queue
+from common.protocol.rejections import REFUSED_KEY
+from common.protocol.spec import Spec
 from tests.acceptance.commands import Said, finish, producer, start
 from tests.acceptance.workers import a_worker
 from tests.unit import pictures
@@ -46,7 +46,7 @@ class Besieged:
 
     def __init__(self, url: str, client: redis.Redis, process: subprocess.Popen[str], log: Path) -> None:
         self.url, self.client, self.process, self.log = url, client, process, log
-        [self.beat] = presence.live_processes(client)
+        [self.beat] = heartbeats.live_processes(client)
         [self.queue] = self.beat.queues
         self.channel, self.ping = prey.command(client, url)
 
@@ -305,7 +305,7 @@ def test_a_real_run_goes_on_while_others_write_rubbish_beside_it(besieged: Besie
         client.zadd(PROCESSES_KEY, {name: 1, b"\xff": 1})
         client.zadd(WORKERS_KEY, {name: 1, b"\xff": 1})
         client.zadd(f"manyeyes:sharing:{besieged.queue}", {one: 1e12})
-    assert [beat.process for beat in presence.live_processes(client)] == [besieged.beat.process]
+    assert [beat.process for beat in heartbeats.live_processes(client)] == [besieged.beat.process]
     said = producer("workers", cwd=tmp_path, MANYEYES_BROKER_URL=besieged.url)
     assert said.code == 0 and "\x1b" not in said.out and besieged.beat.worker in said.out, said.err
     ran = producer(

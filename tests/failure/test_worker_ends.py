@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from chaos.broker import Broker
-from common import presence
 from common.limits import ENDING_S, GOODBYE_S
+from common.protocol import heartbeats
 from tests.acceptance.commands import finish, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -40,7 +40,7 @@ def test_one_to_which_a_shard_has_just_come(own_broker: Broker, photos: poison.P
     """Celery's parent no longer reads what a process says of a shard that it had not yet begun."""
     log = photos.folder / "worker.log"
     with a_worker([*WORKER, "--loglevel", "DEBUG"], photos.folder, own_broker.url) as worker:
-        [beat] = presence.live_processes(own_broker.client)
+        [beat] = heartbeats.live_processes(own_broker.client)
         process = psutil.Process(beat.pid)
         process.suspend()
         run = start("producer", *SUBMIT, cwd=photos.folder)
@@ -61,7 +61,7 @@ def test_one_whose_broker_hangs_while_it_is_at_a_long_image(own_broker: Broker, 
     with a_worker(WORKER, photos.folder, own_broker.url) as worker:
         photos.pace(60)
         run = start("producer", *SUBMIT, cwd=photos.folder)
-        wait_until(lambda: any(b.item is not None for b in presence.live_processes(own_broker.client)), what="work")
+        wait_until(lambda: any(b.item is not None for b in heartbeats.live_processes(own_broker.client)), what="work")
         processes = psutil.Process(worker.pid).children(recursive=True)
         server.suspend()
         try:

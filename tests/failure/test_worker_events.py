@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 from chaos.broker import Broker
-from common.broker import celery_app
+from common.broker.connect import celery_app
 from tests.waiting import wait_until
 
 
 def test_an_event_that_cannot_be_sent_holds_nobody_up_and_is_sent_later(own_broker: Broker) -> None:
     app = celery_app(own_broker.url)
-    app.events.dispatcher_cls = "worker.consumer:Dispatcher"
+    app.events.dispatcher_cls = "worker.intake.consumer:Dispatcher"
     dispatcher: Any = app.events.Dispatcher(app.connection_for_write(), hostname="a-worker")
     dispatcher.send("worker-online")
     own_broker.kill()

@@ -10,8 +10,8 @@ import psutil
 import pytest
 import redis
 
-from common import presence
-from common.broker import connect
+from common.broker.connect import connect
+from common.protocol import heartbeats
 from tests.acceptance.commands import BIN, LIMIT_S, environment, finish, only_run, producer, start
 from tests.acceptance.workers import a_worker
 from tests.failure import poison
@@ -69,7 +69,7 @@ def test_a_worker_whose_model_is_another_one_now_ends_and_says_so(
     """When a process has to be replaced: never with other weights, and never a worker that serves nothing."""
     model = onnx_graphs.apart(onnx_graphs.yolov8(tmp_path / "best.onnx"))
     worker = start("worker", "start", "--detector", model, "-c", 1, cwd=tmp_path, MANYEYES_BROKER_URL=redis_url)
-    [beat] = wait_until(lambda: presence.live_processes(client), what="the process")
+    [beat] = wait_until(lambda: heartbeats.live_processes(client), what="the process")
     harm(model)
     psutil.Process(beat.pid).kill()
     said = finish(worker)

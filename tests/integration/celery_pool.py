@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from common.broker import celery_app
+from common.broker.connect import celery_app
 
 app = celery_app(os.environ["MANYEYES_BROKER_URL"])
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from common.errors import ManyeyesError
-from producer.local import LocalCluster
+from producer.cluster.embedded import LocalCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}

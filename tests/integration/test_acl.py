@@ -17,22 +17,22 @@ from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import NoPermissionError
 
-from common import presence
-from common.broker import PREFIX, celery_app, client
-from common.cargo import PORT_KEY, Cargo, server_of
-from common.detector_info import DetectorInfo
+from common.broker.connect import PREFIX, celery_app, client
 from common.errors import BrokerError
-from common.ledger import Fate, Ledger, RunState
-from common.messages import ShardId, ShardMessage, queue_keys, task_queue
-from common.presence import Beat, WorkerBeat
-from producer import acl, valkey
-from producer.acl import Role
-from producer.share import Share
-from producer.unrest import Unrest
-from producer.waiting import WAITING_KEY
+from common.protocol import heartbeats
+from common.protocol.detector_info import DetectorInfo
+from common.protocol.heartbeats import Beat, WorkerBeat
+from common.protocol.ledger import Fate, Ledger, RunState
+from common.protocol.messages import ShardId, ShardMessage, queue_keys, task_queue
+from common.protocol.relay import PORT_KEY, Cargo, server_of
+from producer.cluster import acl, valkey
+from producer.cluster.acl import Role
+from producer.run.waiting import WAITING_KEY
+from producer.scheduler.broker_outage import Unrest
+from producer.scheduler.fair_share import Share
 from tests.guarded import Guarded, guarded, lasting, password_of, servers
 from tests.waiting import wait_until
-from worker import starting
+from worker import startup
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-12345678"
 PAIR, LEFT, RIGHT = ShardId(0, 0, 2), ShardId(0, 0, 1), ShardId(0, 1, 1)
@@ -89,16 +89,16 @@ def test_heartbeats_shares_and_cargo(fresh: Guarded) -> None:
     owner, worker, monitor = (fresh.client(role) for role in Role)
     info = DetectorInfo("hog", "hog", "hog", "0" * 64, ("person",), None, False, True, True, 0.5, 0.5, "bgr")
     now = Beat("w/1", "w", "host", 1, (info.queue,), run=RUN, shard=str(PAIR))
-    presence.announce(worker, info)
-    presence.beat(worker, now, [info])
-    presence.worker_beat(worker, WorkerBeat("w", "host", 1, (info.queue,), 1, 1, time.time()))
-    fresh.admin(fresh.port).zadd(presence.PROCESSES_KEY, {"dead/1": 1})
+    heartbeats.announce(worker, info)
+    heartbeats.beat(worker, now, [info])
+    heartbeats.worker_beat(worker, WorkerBeat("w", "host", 1, (info.queue,), 1, 1, time.time()))
+    fresh.admin(fresh.port).zadd(heartbeats.PROCESSES_KEY, {"dead/1": 1})
     for reader in (owner, monitor):
-        assert [beat.process for beat in presence.live_processes(reader)] == ["w/1"]
-        assert [beat.worker for beat in presence.live_workers(reader)] == ["w"]
-        assert presence.live_detectors(reader, [now]) == {info.queue: info}
-    presence.leave(worker, "w/1")
-    presence.worker_leave(worker, "w")
+        assert [beat.process for beat in heartbeats.live_processes(reader)] == ["w/1"]
+        assert [beat.worker for beat in heartbeats.live_workers(reader)] == ["w"]
+        assert heartbeats.live_detectors(reader, [now]) == {info.queue: info}
+    heartbeats.leave(worker, "w/1")
+    heartbeats.worker_leave(worker, "w")
     share = Share(owner, QUEUE, RUN, 1)
     assert share.look(hungry=True) == share.look(hungry=False) == 1.0
     port = owner.get(PORT_KEY)
@@ -282,10 +282,10 @@ def test_a_wrong_password_is_sent_once(fresh: Guarded, monkeypatch: pytest.Monke
                 ask()
             assert denied() == before + 1
     # By a worker that starts: at once, after one second, and in the end.
-    monkeypatch.setattr(starting, "BROKER_START_S", 2.0)
+    monkeypatch.setattr(startup, "BROKER_START_S", 2.0)
     before = denied()
     with pytest.raises(BrokerError, match="wants another user or password"):
-        starting.await_broker(url, "w")
+        startup.await_broker(url, "w")
     assert denied() == before + 3
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from common import __version__, presence
-from common.broker import celery_app
-from common.messages import task_queue
-from common.presence import WorkerBeat
-from common.refused import REFUSED_KEY
-from producer import doctorcli
-from producer.crew import Connection
+from common import __version__
+from common.broker.connect import celery_app
+from common.protocol import heartbeats
+from common.protocol.heartbeats import WorkerBeat
+from common.protocol.messages import task_queue
+from common.protocol.rejections import REFUSED_KEY
+from producer.cli import doctor
 from producer.doctor import broker, examine, workers
-from producer.transport import ask
+from producer.relay.transport import ask
+from producer.scheduler.live_processes import Connection
 from tests.acceptance.brokers import Forgetful
 
 #: Clears a terminal.
@@ -31,7 +32,7 @@ def test_no_word_of_a_stranger_moves_the_cursor(
 ) -> None:
     client.hset(REFUSED_KEY, b"\xff" + HOSTILE.encode(), 3)
     client.rpush(f"manyeyes:{task_queue('hog' + HOSTILE)}", "{}")
-    doctorcli.doctor(None, redis_url, tmp_path)
+    doctor.doctor(None, redis_url, tmp_path)
     said = capsys.readouterr().out
     assert "workers have refused 3" in said and "messages wait in" in said
     assert HOSTILE not in said and said.count("\\x1b[2J") == 2
@@ -60,8 +61,8 @@ def test_a_snapshot_is_no_append_only_file() -> None:
 def test_a_worker_that_says_no_version_is_an_earlier_one(client: redis.Redis) -> None:
     beat = asdict(WorkerBeat("w@there", "there", 1, ("hog-1234",), 1, 1, 0.0, version=__version__))
     del beat["version"]
-    client.set(presence.worker_key("w@there"), json.dumps(beat), ex=60)
-    client.zadd(presence.WORKERS_KEY, {"w@there": 0})
+    client.set(heartbeats.worker_key("w@there"), json.dumps(beat), ex=60)
+    client.zadd(heartbeats.WORKERS_KEY, {"w@there": 0})
     [words] = [one.words for one in workers.findings(client) if one.part == "versions"]
     assert "w@there runs an earlier manyeyes" in words
 

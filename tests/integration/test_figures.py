@@ -8,35 +8,35 @@ from dataclasses import asdict, replace
 import pytest
 import redis
 
-from common import presence
 from common.errors import ItemCode
-from common.ledger import Ledger, RunState
 from common.limits import FINISHED_LIFE_S
-from common.messages import ItemRecord, ItemTiming, ShardId, ShardResult, queue_keys, task_queue
-from common.presence import Beat
-from producer import figures
-from producer.collect import Tally
-from producer.figures import RUNS_KEY, SILENT_S, figures_key
-from producer.itemset import ItemSet
+from common.protocol import heartbeats
+from common.protocol.heartbeats import Beat
+from common.protocol.ledger import Ledger, RunState
+from common.protocol.messages import ItemRecord, ItemTiming, ShardId, ShardResult, queue_keys, task_queue
+from common.stage_histogram import BOUNDS_S
 from producer.monitor.reading import ENDED_SHOWN_S, MOST_RUNS, SHOWN_S, read
-from producer.stages import BOUNDS_S
+from producer.rundir.item_set import ItemSet
+from producer.scheduler import run_stats
+from producer.scheduler.collect import Tally
+from producer.scheduler.run_stats import RUNS_KEY, SILENT_S, figures_key
 from tests.owners import NOW, said
 
 
 def test_what_was_written_is_read_and_the_last_word_comes_first(client: redis.Redis) -> None:
     for one in (said("b", NOW - 5), said("a"), said("c", NOW - 9)):
-        figures.write(client, one)
-    assert figures.read(client, "a") == said("a")
-    assert [one.run for one in figures.all_runs(client)] == ["a", "b", "c"]
-    assert [one.run for one in figures.all_runs(client, since=NOW - 5)] == ["a", "b"]
-    assert [one.run for one in figures.all_runs(client, most=1)] == ["a"]
-    assert figures.read(client, "d") is None
+        run_stats.write(client, one)
+    assert run_stats.read(client, "a") == said("a")
+    assert [one.run for one in run_stats.all_runs(client)] == ["a", "b", "c"]
+    assert [one.run for one in run_stats.all_runs(client, since=NOW - 5)] == ["a", "b"]
+    assert [one.run for one in run_stats.all_runs(client, most=1)] == ["a"]
+    assert run_stats.read(client, "d") is None
     assert 0 < client.ttl(figures_key("a")) <= FINISHED_LIFE_S and client.ttl(RUNS_KEY) > 0
 
 
 def test_a_run_of_last_week_is_forgotten(client: redis.Redis) -> None:
-    figures.write(client, said("old", NOW - FINISHED_LIFE_S - 1))
-    figures.write(client, said("new"))
+    run_stats.write(client, said("old", NOW - FINISHED_LIFE_S - 1))
+    run_stats.write(client, said("new"))
     assert client.zrange(RUNS_KEY, 0, -1) == [b"new"]
 
 
@@ -46,9 +46,9 @@ def test_silence_tells_a_run_without_an_owner(client: redis.Redis) -> None:
     assert running.state(NOW + SILENT_S + 1) == "interrupted"
     paused = said("a", state=RunState.PAUSED)
     assert (paused.state(NOW), paused.state(NOW + SILENT_S + 1)) == ("paused", "interrupted")
-    figures.write(client, running)
-    figures.end(client, "a", RunState.CANCELLED, NOW + 100)
-    ended = figures.read(client, "a")
+    run_stats.write(client, running)
+    run_stats.end(client, "a", RunState.CANCELLED, NOW + 100)
+    ended = run_stats.read(client, "a")
     assert ended is not None and ended.state(NOW + 10_000) == "cancelled" and ended.progress.stored == 6
 
 
@@ -71,23 +71,23 @@ def test_silence_tells_a_run_without_an_owner(client: redis.Redis) -> None:
     ],
 )
 def test_what_nobody_can_read_hides_no_other_run(text: str, client: redis.Redis) -> None:
-    figures.write(client, said("good"))
+    run_stats.write(client, said("good"))
     client.set(figures_key("bad"), text)
     client.zadd(RUNS_KEY, {"bad": NOW, "gone": NOW})
-    assert [one.run for one in figures.all_runs(client)] == ["good"]
+    assert [one.run for one in run_stats.all_runs(client)] == ["good"]
 
 
 def test_figures_of_a_later_version_are_read(client: redis.Redis) -> None:
     later = asdict(said("a"))
     later["mood"] = later["progress"]["mood"] = "good"
     client.set(figures_key("a"), json.dumps(later))
-    assert figures.read(client, "a") == said("a")
+    assert run_stats.read(client, "a") == said("a")
 
 
 def test_codes_that_there_are_not_are_passed_over(client: redis.Redis) -> None:
     made_up = {f"c{number}": 1 for number in range(5000)}
-    figures.write(client, replace(said("a"), failed_by={**made_up, "empty": 2}, sent_again_by={**made_up, "lost": 1}))
-    assert figures.read(client, "a") == said("a")
+    run_stats.write(client, replace(said("a"), failed_by={**made_up, "empty": 2}, sent_again_by={**made_up, "lost": 1}))
+    assert run_stats.read(client, "a") == said("a")
 
 
 def test_a_tally_counts_stages_and_codes_of_what_is_done_with() -> None:
@@ -108,18 +108,18 @@ def test_a_tally_counts_stages_and_codes_of_what_is_done_with() -> None:
 
 
 def test_a_queue_that_there_cannot_be_hides_nothing_from_the_monitor(client: redis.Redis) -> None:
-    figures.write(client, said("a"))
+    run_stats.write(client, said("a"))
     front, in_turn = queue_keys(task_queue("hog-1234"))
     client.rpush(f"manyeyes:{front}", "one")
     client.rpush(f"manyeyes:{in_turn}", "two")
     client.set(f"manyeyes:{task_queue('taken-1234')}", "no list")
     forged = Beat("w/1", "w", "here", 1, ("taken-1234", "hog-1234"))
-    client.set(presence.process_key("w/1"), json.dumps(asdict(forged)), ex=60)
-    client.zadd(presence.PROCESSES_KEY, {"w/1": NOW, "gone/1": NOW})
+    client.set(heartbeats.process_key("w/1"), json.dumps(asdict(forged)), ex=60)
+    client.zadd(heartbeats.PROCESSES_KEY, {"w/1": NOW, "gone/1": NOW})
     reading = read(client)
     assert reading.waiting == {"hog-1234": 2} and len(reading.processes) == 1
     # It only looks.
-    assert client.zcard(presence.PROCESSES_KEY) == 2
+    assert client.zcard(heartbeats.PROCESSES_KEY) == 2
 
 
 def test_runs_drop_out_of_the_metrics(client: redis.Redis) -> None:
@@ -130,8 +130,8 @@ def test_runs_drop_out_of_the_metrics(client: redis.Redis) -> None:
         ("left", ENDED_SHOWN_S + 60, RunState.RUNNING),
         ("left for good", SHOWN_S + 60, RunState.RUNNING),
     ):
-        figures.write(client, said(run, now - ago, state))
+        run_stats.write(client, said(run, now - ago, state))
     assert [run.run for run in read(client).runs] == ["ended", "left"]
     for number in range(MOST_RUNS + 1):
-        figures.write(client, said(f"going {number}", now))
+        run_stats.write(client, said(f"going {number}", now))
     assert len(read(client).runs) == MOST_RUNS

@@ -8,15 +8,15 @@ import pytest
 import redis
 from kombu import Queue
 
-from common.broker import celery_app
-from common.ledger import Fate, Ledger, RunState
-from common.messages import ItemRecord, ShardId, ShardMessage, ShardResult, task_queue
-from producer.carriage import Carriage
-from producer.collect import Collected, Collector, Tally
-from producer.dispatch import Dispatcher, Target
-from producer.journal import Journal
-from producer.manifest import Manifest
-from producer.transport import Transport, Way
+from common.broker.connect import celery_app
+from common.protocol.ledger import Fate, Ledger, RunState
+from common.protocol.messages import ItemRecord, ShardId, ShardMessage, ShardResult, task_queue
+from producer.relay.carriage import Carriage
+from producer.relay.transport import Transport, Way
+from producer.rundir.journal import Journal
+from producer.rundir.manifest import Manifest
+from producer.scheduler.collect import Collected, Collector, Tally
+from producer.scheduler.dispatch import Dispatcher, Target
 from tests.integration.test_owning import QUEUE, RUN, SPEC
 
 ITEMS, SIZE = 40, 10

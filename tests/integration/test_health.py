@@ -10,20 +10,20 @@ from dataclasses import replace
 
 import pytest
 
-from common import presence
-from common.broker import celery_app, connect
+from common.broker.connect import celery_app, connect
 from common.errors import ManyeyesError
 from common.limits import IDLE_ILL_S, OVERDUE_S, START_ILL_S
-from common.messages import task_queue
-from common.presence import WorkerBeat
-from worker.health import check
+from common.protocol import heartbeats
+from common.protocol.heartbeats import WorkerBeat
+from common.protocol.messages import task_queue
+from worker.pool.health import check
 
 WELL = WorkerBeat("a@here", socket.gethostname(), 1, ("hog-1234",), 2, 2, 0.0)
 
 
 def beat(redis_url: str, worker: WorkerBeat) -> None:
     with connect(redis_url) as client:
-        presence.worker_beat(client, worker)
+        heartbeats.worker_beat(client, worker)
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ def test_one_ill_worker_of_several_is_named(redis_url: str) -> None:
 
 
 def test_no_engine_is_loaded() -> None:
-    code = "import sys, worker.cli, worker.health; sys.exit(bool({'cv2', 'onnxruntime'} & set(sys.modules)))"
+    code = "import sys, worker.cli, worker.pool.health; sys.exit(bool({'cv2', 'onnxruntime'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from common.errors import FencedError
-from common.ledger import Fate, Ledger, RunState, shard_key
-from common.messages import ShardId, ShardMessage
+from common.protocol.ledger import Fate, Ledger, RunState, shard_key
+from common.protocol.messages import ShardId, ShardMessage
 
 SHARD = ShardId(0, 10, 4)
 ITEMS = b"a.jpg\0b\xff.jpg\0c.jpg\0d.jpg"

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.broker import celery_app, connect
+from common.broker.connect import celery_app, connect
 from common.errors import BrokerError, ManyeyesError, UsageError
-from producer import valkey
-from producer.local import LocalCluster
+from producer.cluster import valkey
+from producer.cluster.embedded import LocalCluster
 from tests.integration.owning import ENVIRONMENT, ROOT, WORKER_COMMAND
 from tests.waiting import wait_until
 

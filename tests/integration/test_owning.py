@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 import redis
 
-from common import presence
-from common.broker import celery_app
+from common.broker.connect import celery_app
 from common.errors import FencedError, ItemCode
-from common.ledger import Ledger, RunState
 from common.limits import LEASE_LIFE_S, MAX_DEATHS
-from common.messages import ItemRecord, ShardId, ShardMessage, ShardResult
-from common.presence import Beat, WorkerBeat
-from common.spec import Spec
-from producer.carriage import Carriage
-from producer.collect import Collector, Tally
-from producer.crew import Connection, Crew
-from producer.dispatch import Dispatcher, Target
-from producer.journal import Journal
-from producer.manifest import Manifest
-from producer.reconcile import Overdue, Reconciler, Why
-from producer.remedy import Remedy
-from producer.transport import Transport, Way
+from common.protocol import heartbeats
+from common.protocol.heartbeats import Beat, WorkerBeat
+from common.protocol.ledger import Ledger, RunState
+from common.protocol.messages import ItemRecord, ShardId, ShardMessage, ShardResult
+from common.protocol.spec import Spec
+from producer.relay.carriage import Carriage
+from producer.relay.transport import Transport, Way
+from producer.rundir.journal import Journal
+from producer.rundir.manifest import Manifest
+from producer.scheduler.collect import Collector, Tally
+from producer.scheduler.dispatch import Dispatcher, Target
+from producer.scheduler.live_processes import Connection, Crew
+from producer.scheduler.overdue import Overdue, Reconciler, Why
+from producer.scheduler.recovery import Remedy
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-1234"
 ONE = ShardId(0, 0, 1)
@@ -86,12 +86,12 @@ class Bench:
         message = ShardMessage(RUN, ONE, shard.attempt, SPEC.digest)
         assert self.ledger.claim(message, process).status == "ok"
         beat = Beat(process, "w", "here", pid, (QUEUE,), RUN, str(ONE), item=0)
-        presence.beat(self.client, beat, ())
-        presence.worker_beat(self.client, WorkerBeat("w", "here", 1, (QUEUE,), 1, 1, 0.0))
+        heartbeats.beat(self.client, beat, ())
+        heartbeats.worker_beat(self.client, WorkerBeat("w", "here", 1, (QUEUE,), 1, 1, 0.0))
         self.crew.look()
-        presence.leave(self.client, process)
+        heartbeats.leave(self.client, process)
         if with_its_worker:
-            presence.worker_leave(self.client, "w")
+            heartbeats.worker_leave(self.client, "w")
         self.crew.look()
         [overdue] = Reconciler().overdue(
             self.ledger.open_shards(), self.crew.at(), self.crew.waiting, self.ledger.now()

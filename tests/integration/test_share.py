@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from producer.share import Share
+from producer.scheduler.fair_share import Share
 from tests.waiting import wait_until
 
 QUEUE = "hog-1234"

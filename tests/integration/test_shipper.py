@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from common.broker import client as client_of
-from common.cargo import ON_BROKER, Cargo, NotLoaded
+from common.broker.connect import client as client_of
 from common.datasets import pack_path
 from common.errors import ItemError
 from common.limits import LEASE_LIFE_S, SIGHT_S
-from common.sight import Sight
-from producer.shipper import Shipper
+from common.protocol.file_probe import Sight
+from common.protocol.relay import ON_BROKER, Cargo, NotLoaded
+from producer.relay.shipper import Shipper
 from tests.acceptance.brokers import Forgetful
 from tests.waiting import wait_until
-from worker import sight
-from worker.roots import Roots
+from worker.reading import file_probe
+from worker.reading.roots import Roots
 
 
 @pytest.fixture
@@ -125,16 +125,16 @@ def test_questions_about_a_disk_that_hangs_leave_one_thread(
 ) -> None:
     """The way to the cargo is told all the same: images come by it."""
     ready = threading.Event()
-    monkeypatch.setattr(sight, "SIGHT_S", 0.4)
-    monkeypatch.setattr(sight, "look", lambda files, read: (ready.wait(), ("x",))[1])
+    monkeypatch.setattr(file_probe, "SIGHT_S", 0.4)
+    monkeypatch.setattr(file_probe, "look", lambda files, read: (ready.wait(), ("x",))[1])
     try:
         for _ in range(3):
-            assert sight.answer(client, Roots(), "/", ["a"], ON_BROKER) == Sight((None,), True)
+            assert file_probe.answer(client, Roots(), "/", ["a"], ON_BROKER) == Sight((None,), True)
         assert [thread.name for thread in threading.enumerate()].count("sight") == 1
         assert caplog.text.count("hangs still (sight)") == 2 and "(reach)" not in caplog.text
     finally:
         ready.set()
-    wait_until(lambda: sight.answer(client, Roots(), "/", ["a"], ON_BROKER).seen == ("x",), what="the disk")
+    wait_until(lambda: file_probe.answer(client, Roots(), "/", ["a"], ON_BROKER).seen == ("x",), what="the disk")
 
 
 def test_what_a_firewall_drops_is_not_reached_in_time(client: redis.Redis) -> None:
@@ -150,5 +150,5 @@ def test_what_a_firewall_drops_is_not_reached_in_time(client: redis.Redis) -> No
         port = server.getsockname()[1]
         known = client_of(f"redis://127.0.0.1:{port}/0")
         begun = time.monotonic()
-        answer = sight.answer(known, Roots(), pack_path(b"/"), [], str(port))
+        answer = file_probe.answer(known, Roots(), pack_path(b"/"), [], str(port))
         assert answer == Sight((), False) and time.monotonic() - begun < SIGHT_S

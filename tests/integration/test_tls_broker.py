@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.broker import celery_app, connect, sibling
+from common.broker.connect import celery_app, connect, sibling
 from common.errors import BrokerError
 from producer.doctor.broker import findings
 from tests.acceptance.brokers import Forgetful
@@ -101,7 +101,7 @@ def test_each_fault_is_one_line_with_its_remedy(servers: Servers) -> None:
 
 def test_a_port_without_tls_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # It hears the handshake out and says nothing.
-    monkeypatch.setattr("common.broker.CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("common.broker.connect.CONNECT_TIMEOUT_S", 0.3)
     plain = Forgetful(tmp_path)
     try:
         assert "speaks no TLS on this port" in refused(plain.url.replace("redis://:secret", f"rediss://:{PASSWORD}"))

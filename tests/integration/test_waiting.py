@@ -8,7 +8,7 @@ from itertools import count
 import redis
 
 from producer.monitor.reading import read
-from producer.waiting import LIFE_S, WAITING_KEY, Waiting, images_waiting
+from producer.run.waiting import LIFE_S, WAITING_KEY, Waiting, images_waiting
 from tests.waiting import wait_until
 
 

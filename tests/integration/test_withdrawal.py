@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.broker import PREFIX, celery_app
-from common.ledger import Ledger
-from common.messages import AHEAD, DETECT_TASK, IN_TURN, ShardId, ShardMessage, queue_keys, task_queue
-from producer.acl import Role
-from producer.withdrawal import withdraw
+from common.broker.connect import PREFIX, celery_app
+from common.protocol.ledger import Ledger
+from common.protocol.messages import AHEAD, DETECT_TASK, IN_TURN, ShardId, ShardMessage, queue_keys, task_queue
+from producer.cluster.acl import Role
+from producer.run.withdrawal import withdraw
 from tests.guarded import Guarded, guarded, servers
 
 OURS, THEIRS, QUEUE = "20260101-000000-abcdefgh", "20260101-000000-abcdefgi", "hog-12345678"

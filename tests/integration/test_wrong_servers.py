@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from common import wrongserver
-from common.asking import ask
-from common.broker import connect
+from common.broker import wrong_server
+from common.broker.asking import ask
+from common.broker.connect import connect
 from common.errors import BrokerAway, BrokerError, UsageError, line_of
-from producer import valkey
+from producer.cluster import valkey
 from tests.acceptance.brokers import free_port
 from tests.acceptance.commands import finish, start
 from tests.waiting import wait_until
@@ -159,7 +159,7 @@ def test_a_client_that_is_closed_leaves_no_connection(tmp_path: Path) -> None:
     ("version", "wrong"), [("9.0-rc1", False), ("6.2.14", False), ("6.0.16", True), ("5.0.7", True), ("", False)]
 )
 def test_a_version_may_be_of_any_form(version: str, wrong: bool) -> None:
-    assert ("which is too old" in (wrongserver.of_facts({"version": version}) or "")) is wrong
+    assert ("which is too old" in (wrong_server.of_facts({"version": version}) or "")) is wrong
 
 
 def test_a_redis_whose_hello_wants_a_version_of_the_protocol_is_too_old() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import ItemCode
-from common.messages import DETECTION_DTYPE, DetectionArray, ItemRecord, ItemTiming
-from common.spec import Spec
-from producer.tables import ItemRow, TablesSummary, write_tables
+from common.protocol.messages import DETECTION_DTYPE, DetectionArray, ItemRecord, ItemTiming
+from common.protocol.spec import Spec
+from jobs.detect.tables.parquet import ItemRow, TablesSummary, write_tables
 
 LABELS = ("person", 'a "quoted", label', "cat")
 

@@ -15,8 +15,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from worker import models
-from worker.detectors.base import DetectOptions, Detector
+from jobs.detect.detectors import load
+from jobs.detect.detectors.base import DetectOptions, Detector
 
 SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
 pytestmark = [
@@ -27,7 +27,7 @@ pytestmark = [
 
 @cache
 def detector(file: str) -> Detector:
-    return models.load(str(SHARED / "models" / file), cache_dir=SHARED)
+    return load.load(str(SHARED / "models" / file), cache_dir=SHARED)
 
 
 def precision(file: str, dataset: str) -> float:

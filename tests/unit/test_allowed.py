@@ -12,15 +12,15 @@ import psutil
 import pytest
 import redis
 
-from common.cargo import Cargo
 from common.datasets import Allowed, fetch, files, glance, of_owner, url_root
-from common.datasets.addresses import is_refused
 from common.errors import ItemCode, ItemError, UsageError
 from common.limits import MAX_REDIRECTS
-from common.sight import look
-from producer.shipper import Shipper
+from common.protocol.file_probe import look
+from common.protocol.relay import Cargo
+from common.storage.blocked_hosts import is_refused
+from producer.relay.shipper import Shipper
 from tests.servers import Web, web_server
-from worker.roots import Roots
+from worker.reading.roots import Roots
 
 SECRET = b"a secret"
 

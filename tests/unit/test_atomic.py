@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.atomic import atomic_file, atomic_folder
+from common.atomic_files import atomic_file, atomic_folder
 
 
 def names(folder: Path) -> list[str]:

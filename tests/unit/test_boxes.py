@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from common.errors import ItemCode, ItemError
 from common.limits import MAX_CANDIDATES
-from worker import boxes
-from worker.boxes import Candidates
+from jobs.detect.detectors import boxes
+from jobs.detect.detectors.boxes import Candidates
 
 
 def some(seed: int, count: int, classes: int = 3, side: int = 60) -> Candidates:

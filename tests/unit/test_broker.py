@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.broker import celery_app, check_url, connect
+from common.broker.connect import celery_app, check_url, connect
 from common.errors import BrokerError, UsageError, line_of
-from common.secrecy import redact
+from common.redaction import redact
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from common import wrongserver
-from common.brokerwords import reason
+from common.broker import wrong_server
+from common.broker.error_text import reason
 from common.errors import line_of
 from common.logs import Form, Lines
 
@@ -94,5 +94,5 @@ def test_what_a_server_quotes_of_a_command_is_not_repeated(client: redis.Redis) 
     ],
 )
 def test_what_a_server_says_of_itself(facts: dict[object, object], word: str | None) -> None:
-    said = wrongserver.of_facts(facts)
+    said = wrong_server.of_facts(facts)
     assert said is None if word is None else said is not None and word in said

@@ -11,11 +11,11 @@ import pytest
 import redis
 
 from common.errors import ItemCode, ManyeyesError
-from common.ledger import Ledger, shard_key
 from common.limits import MAX_RESULT_BYTES
-from common.messages import DETECTION_DTYPE, ItemRecord, ShardId, ShardResult
-from producer.collect import BATCH_ITEMS, Collector, Tally, batches
-from producer.journal import Journal
+from common.protocol.ledger import Ledger, shard_key
+from common.protocol.messages import DETECTION_DTYPE, ItemRecord, ShardId, ShardResult
+from producer.rundir.journal import Journal
+from producer.scheduler.collect import BATCH_ITEMS, Collector, Tally, batches
 
 ONE, TWO = ShardId(0, 0, 1), ShardId(0, 1, 1)
 

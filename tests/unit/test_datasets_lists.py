@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.datasets import Choosing, Dataset, open_dataset
-from common.datasets.lines import take_apart
-from common.datasets.lists import parse_list
+from common.datasets.path_list.lines import take_apart
+from common.datasets.path_list.lists import parse_list
 from common.errors import UsageError
 
 SHARED = Path(__file__).parents[3] / "shared/field-cases/lists"
@@ -286,7 +286,7 @@ def test_lists_that_lie_at_a_url_have_heads_and_labels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_the_root_of_all_is_no_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unseen: bool) -> None:
-    monkeypatch.setattr("common.datasets.lists._LOOKED_FOR", 1)
+    monkeypatch.setattr("common.datasets.path_list.lists._LOOKED_FOR", 1)
     touch(tmp_path, "a.jpg")
     for slash in (b"/", b"//", b"/./", b"/..", b"/x/.."):
         with pytest.raises(UsageError, match=r"line 2, '.*', names the whole disk"):
@@ -296,7 +296,7 @@ def test_the_root_of_all_is_no_item(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_kind_of_line_that_comes_after_many_that_are_not_there_is_still_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.datasets.lists._PATIENCE", 10)
+    monkeypatch.setattr("common.datasets.path_list.lists._PATIENCE", 10)
     touch(tmp_path, "1st.jpg", *(f"a/{number}.jpg" for number in range(200)))
     lost = [f"gone{number}.jpg" for number in range(20)]
     there = [f"a\\{number}.jpg" for number in range(200)]
@@ -352,11 +352,11 @@ def test_what_is_not_there_is_told_at_submit(tmp_path: Path) -> None:
 def test_whole_paths_are_taken_at_their_word_and_each_new_folder_is_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.datasets.lists._LOOKED_FOR", 2)
+    monkeypatch.setattr("common.datasets.path_list.lists._LOOKED_FOR", 2)
     touch(tmp_path, "l/x/1.jpg", "l/x/2.jpg", "y/1.jpg")
     looked = []
     lstat = os.lstat
-    monkeypatch.setattr("common.datasets.lists.os.lstat", lambda path: (looked.append(path), lstat(path))[1])
+    monkeypatch.setattr("common.datasets.path_list.lists.os.lstat", lambda path: (looked.append(path), lstat(path))[1])
     whole = "".join(f"{tmp_path}/l/x/{number}.jpg\n" for number in range(1, 9))
 
     assert len(items(opened(tmp_path / "l", whole.encode()))) == 8
@@ -368,11 +368,11 @@ def test_whole_paths_are_taken_at_their_word_and_each_new_folder_is_looked_for(
 def test_a_long_list_is_quick_and_still_read_line_by_line_where_it_is_odd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.datasets.lists._LOOKED_FOR", 3)
+    monkeypatch.setattr("common.datasets.path_list.lists._LOOKED_FOR", 3)
     touch(tmp_path, "1.jpg", "2.jpg", "3.jpg", "9 9.jpg")
     looked = []
     lstat = os.lstat
-    monkeypatch.setattr("common.datasets.lists.os.lstat", lambda path: (looked.append(path), lstat(path))[1])
+    monkeypatch.setattr("common.datasets.path_list.lists.os.lstat", lambda path: (looked.append(path), lstat(path))[1])
 
     found = items(opened(tmp_path, b"1.jpg\n2.jpg\n3.jpg\n4.jpg\n5.jpg\n9 9.jpg 1\n"))
     assert found == [b"1.jpg", b"2.jpg", b"3.jpg", b"4.jpg", b"5.jpg", b"9 9.jpg"]

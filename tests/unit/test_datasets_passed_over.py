@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.datasets import Choosing, Dataset, ListingCounts, open_dataset, passedover
+from common import folder_tree
+from common.atomic_files import atomic_folder
+from common.datasets import Choosing, Dataset, ListingCounts, open_dataset
+from common.datasets import passed_over as passedover
 from common.datasets.pattern import Pattern
 from common.errors import UsageError
-from producer import foldertree
-from producer.atomic import atomic_folder
-from producer.exports.mirror import write_beside
-from producer.journal import Journal
-from producer.manifest import Manifest
-from producer.publish import _Target as Target
-from producer.rundir import RunDir
+from jobs.detect.exports.folder_tree import write_beside
+from producer.results.publish import _Target as Target
+from producer.rundir.journal import Journal
+from producer.rundir.manifest import Manifest
+from producer.rundir.run_directory import RunDir
 from tests.unit.test_datasets_lists import items, touch
 
 
@@ -234,7 +235,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, bytes
     os.close(os.open("a.jpg", os.O_CREAT, dir_fd=here))
     os.close(here)
     yield folder, b"d/" * depth + b"a.jpg"
-    foldertree.remove(folder)
+    folder_tree.remove(folder)
 
 
 def test_folders_lie_as_deep_as_the_system_allows(deep: tuple[Path, bytes]) -> None:
@@ -256,13 +257,13 @@ def test_trees_of_any_depth_are_made_walked_published_and_removed(deep: tuple[Pa
         with pytest.raises(UsageError, match=r"b\.txt/x\.jpg cannot have a file of its stem"):
             write_beside(folder, b"b.txt/x.jpg", ".txt", b"")
     name = os.fsdecode(deepest).replace(".jpg", ".txt")
-    assert sorted(foldertree.files(tmp_path / "yolo")) == ["b.txt", name]
+    assert sorted(folder_tree.files(tmp_path / "yolo")) == ["b.txt", name]
     try:
         copy = Target.of(str(tmp_path / "out"))
         copy.put(tmp_path / "yolo" / name, name)
         assert (tmp_path / "out" / name).read_bytes() == b"0 1 1 1 1\n"
     finally:
-        foldertree.remove(tmp_path / "out")
+        folder_tree.remove(tmp_path / "out")
         with atomic_folder(tmp_path / "yolo"):
             pass
     assert [*(tmp_path / "yolo").iterdir()] == [] and [one.name for one in tmp_path.iterdir()] == ["yolo"]

@@ -6,9 +6,9 @@ import fsspec
 import pytest
 
 from common.datasets import Choosing, ListingCounts, fetch, glance, open_dataset
-from common.datasets.urls import canonical, to_send
-from common.datasets.webstore import links_below
 from common.errors import ItemCode, ItemError, UsageError
+from common.storage.http import links_below
+from common.storage.urls import canonical, to_send
 
 
 @pytest.mark.parametrize(

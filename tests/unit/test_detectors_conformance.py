@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from common.images.image import Image
+from jobs.detect.detectors import load
+from jobs.detect.detectors.base import Detections, DetectOptions, Detector
 from tests.unit import darknet_files, onnx_graphs
-from worker import models
-from worker.detectors.base import Detections, DetectOptions, Detector, Image
 
 SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
 NAMES = {"names": "{0: 'blue', 1: 'green', 2: 'red'}"}
@@ -58,7 +59,7 @@ CASES = [*TYPED, *(pytest.param(name, marks=[pytest.mark.real, _without]) for na
 
 
 def _load(name: str, folder: Path) -> Detector:
-    return models.load({**TYPED, **REAL}[name](folder), cache_dir=folder)
+    return load.load({**TYPED, **REAL}[name](folder), cache_dir=folder)
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from common.errors import ItemError, ModelError, UsageError
-from producer.cluster import weights_sha256
+from jobs.detect.detectors.base import Detections, DetectOptions, ModelSource
+from jobs.detect.detectors.darknet import DarknetDetector, family
+from jobs.detect.detectors.labels import COCO
+from producer.cluster.connect import weights_sha256
 from tests.unit import darknet_files
-from worker.detectors.base import Detections, DetectOptions, ModelSource
-from worker.detectors.darknet import DarknetDetector, family
-from worker.detectors.labels import COCO
 
 SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
 real = [

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from common.images.image import Image
+from jobs.detect.detectors import hog
+from jobs.detect.detectors.base import DetectOptions, ModelSource
 from tests.unit.test_detectors_conformance import street
-from worker.detectors import hog
-from worker.detectors.base import DetectOptions, Image, ModelSource
 
 OPTIONS = DetectOptions(0.3, 0.01)
 

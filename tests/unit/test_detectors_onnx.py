@@ -10,10 +10,11 @@ from onnx import TensorProto, helper, numpy_helper, save
 from onnx import load as load_model
 
 from common.errors import ModelError, UsageError
+from common.images.image import Image
+from jobs.detect.detectors.base import DetectOptions, ModelSource
+from jobs.detect.detectors.labels import COCO
+from jobs.detect.detectors.onnx import OnnxDetector, family
 from tests.unit import onnx_graphs
-from worker.detectors.base import DetectOptions, Image, ModelSource
-from worker.detectors.labels import COCO
-from worker.detectors.onnx import OnnxDetector, family
 
 THREE = "{0: 'cat', 1: 'dog', 2: 'hen'}"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from common import detectortext
-from common.detectortext import DetectorText
 from common.errors import ModelError, UsageError
 from common.settings import Settings
-from producer.options import absolute_detector, absolute_detectors
+from jobs.detect.models import detector_names
+from jobs.detect.models.detector_names import DetectorText, split
+from producer.run.plan import absolute_detector, absolute_detectors
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +84,10 @@ def test_what_can_be_no_detector_is_refused_with_the_remedy(typed: str, words: s
 
 def test_a_comma_in_the_path_of_a_file_separates_nothing() -> None:
     put("a,b/best.onnx")
-    several = detectortext.split("hog, a,b/best.onnx,mine=a,b/best.onnx")
+    several = detector_names.split("hog, a,b/best.onnx,mine=a,b/best.onnx")
     assert several == ("hog", "a,b/best.onnx", "mine=a,b/best.onnx")
-    assert detectortext.split("a,b.onnx,,c") == ("a", "b.onnx", "c")
-    assert Settings(detector="hog,a,b/best.onnx").detectors == ("hog", "a,b/best.onnx")
+    assert detector_names.split("a,b.onnx,,c") == ("a", "b.onnx", "c")
+    assert split(Settings(detector="hog,a,b/best.onnx").detector) == ("hog", "a,b/best.onnx")
 
 
 def test_a_run_has_one_detector() -> None:
@@ -108,4 +108,4 @@ def test_an_absolute_detector_is_the_same_from_another_folder(
     monkeypatch.chdir(folder / "elsewhere")
     after = DetectorText.parse(absolute)
     assert (after.name, after.path) == (before.name, before.path and folder / before.path)
-    assert detectortext.split(several) == (absolute, "cascade")
+    assert detector_names.split(several) == (absolute, "cascade")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from common.detector_info import DetectorInfo
-from common.ledger import RunState
-from producer.emptiness import EmptinessWatch, warning
-from producer.progress import Progress
-from producer.reporters import NO_BOX, describe
+from common.protocol.detector_info import DetectorInfo
+from common.protocol.ledger import RunState
+from producer.cli.progress_bar import NO_BOX, describe
+from producer.rundir.progress import Progress
+from producer.scheduler.emptiness import EmptinessWatch, warning
 from tests import owners
 
 AT_WORK = replace(owners.said("run").progress, items=500, detections=0, failed=0)

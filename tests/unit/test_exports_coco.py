@@ -13,9 +13,9 @@ import pytest
 from pycocotools.coco import COCO
 
 from common.errors import UsageError
-from producer import tables
-from producer.exports import Exported, export
-from producer.view import View
+from jobs.detect.exports import Exported, export
+from jobs.detect.selection import View
+from jobs.detect.tables import parquet
 from tests.unit.tabled import LABELS, failed, many, ok, pending, run, spec
 
 PERSON, CAT = (0, 0.9, 10.0, 20.0, 30.5, 60.0), (2, 0.5, 0.0, 0.0, 5.0, 5.0)
@@ -53,7 +53,7 @@ def test_own_ids_count_from_one_and_the_dataset_stands_beside(tmp_path: Path) ->
 
 
 def test_pycocotools_reads_what_the_tables_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BLOCK_ITEMS", 30)
+    monkeypatch.setattr(parquet, "BLOCK_ITEMS", 30)
     rows = many(100, 6)
     run(tmp_path, rows)
     results, dataset = coco(tmp_path).paths
@@ -69,7 +69,7 @@ def test_pycocotools_reads_what_the_tables_hold(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("rows", [[], [ok(0, b"a.jpg")]])
-def test_nothing_found_is_an_empty_list(tmp_path: Path, rows: list[tables.ItemRow]) -> None:
+def test_nothing_found_is_an_empty_list(tmp_path: Path, rows: list[parquet.ItemRow]) -> None:
     run(tmp_path, rows)
     results, dataset = read(coco(tmp_path))
     assert results == [] and len(dataset["images"]) == len(rows)

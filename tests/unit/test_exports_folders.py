@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from common.errors import UsageError
-from producer.exports import export
-from producer.exports.stems import stem
-from producer.view import View
+from jobs.detect.exports import export
+from jobs.detect.exports.stems import stem
+from jobs.detect.selection import View
 from tests.unit.tabled import LABELS, failed, ok, pending, run, spec
 
 BOX = (64.0, 48.0, 192.0, 144.0)

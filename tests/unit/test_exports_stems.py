@@ -8,8 +8,8 @@ import pytest
 
 from common.datasets import Choosing, open_dataset
 from common.errors import UsageError
-from producer.exports import stems
-from producer.exports.stems import check_formats
+from jobs.detect.exports import stems
+from jobs.detect.exports.stems import check_formats
 from tests.unit.test_datasets_lists import touch
 
 

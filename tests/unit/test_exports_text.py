@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import ManyeyesError, UsageError
-from producer import tables
-from producer.exports import FORMATS, export
-from producer.view import View
+from jobs.detect.exports import FORMATS, export
+from jobs.detect.selection import View
+from jobs.detect.tables import parquet
 from tests.unit.tabled import LABELS, failed, many, ok, pending, run, spec
 
 BOX = (10.0, 20.0, 30.5, 60.0)
@@ -31,7 +31,7 @@ def test_csv_has_the_columns_of_the_table_and_any_name(tmp_path: Path) -> None:
 
 
 def test_csv_holds_the_view_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BLOCK_DETECTIONS", 40)
+    monkeypatch.setattr(parquet, "BLOCK_DETECTIONS", 40)
     run(tmp_path, many(60, 9))
     view = View(0.6, (0, 2), 2)
     (path,) = export("csv", tmp_path, spec(), view, tmp_path / "some" / "where.csv").paths
@@ -68,7 +68,7 @@ def test_every_export_is_the_same_bytes_again_whatever_the_blocks(
 ) -> None:
     contents = []
     for items, name in ((8192, "large"), (7, "small")):
-        monkeypatch.setattr(tables, "BLOCK_ITEMS", items)
+        monkeypatch.setattr(parquet, "BLOCK_ITEMS", items)
         run(tmp_path / name, many(40, 5))
         (first, *_) = paths = export(format, tmp_path / name, spec(), View.of(spec())).paths
         files = [f for f in first.rglob("*") if f.is_file()] if first.is_dir() else list(paths)

@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 
 from common.errors import ModelError
-from worker.detectors.base import Detections, DetectOptions, ModelSource
-from worker.detectors.labels import COCO
-from worker.detectors.onnx import OnnxDetector, family
+from jobs.detect.detectors.base import Detections, DetectOptions, ModelSource
+from jobs.detect.detectors.labels import COCO
+from jobs.detect.detectors.onnx import OnnxDetector, family
 
 SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
 MAKER = SHARED / "field-cases" / "make_exports.py"

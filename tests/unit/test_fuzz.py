@@ -95,7 +95,7 @@ def look_at_all(reader: Reader, breeder: Breeder, count: int) -> None:
 
 
 def test_damaged_images_of_every_format_give_a_row_each(reader):
-    # Two of these killed the process before `worker.apng` was there.
+    # Two of these killed the process before `common.images.apng` was there.
     look_at_all(reader, Breeder.of(ORIGINALS, seed=2), 2200)
 
 
@@ -103,6 +103,6 @@ def test_damaged_images_of_every_format_give_a_row_each(reader):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.skipif(not DATA.is_dir(), reason="no shared data beside the checkout")
 def test_a_thousand_damaged_real_files_give_a_row_each(reader, caplog):
-    # One of these took 4 GiB before `worker.headers.overruns` was there.
+    # One of these took 4 GiB before `common.images.headers.overruns` was there.
     caplog.set_level(logging.CRITICAL, "PIL")
     look_at_all(reader, Breeder.of(real(DATA), seed=1), 1020)

@@ -9,11 +9,11 @@ import pytest
 import redis
 
 from chaos.wire import prey
-from common.broker import celery_app
-from common.messages import DETECT_TASK, ShardId, ShardMessage
-from common.refused import REFUSED_KEY, Reason, Refused
-from worker import gate
-from worker.refusals import Refusals
+from common.broker.connect import celery_app
+from common.protocol.messages import DETECT_TASK, ShardId, ShardMessage
+from common.protocol.rejections import REFUSED_KEY, Reason, Refused
+from worker.intake import message_filter
+from worker.intake.rejection_counter import Refusals
 
 MESSAGE = ShardMessage("20260101-000000-abcdefgh", ShardId(0, 7, 9), 2, "d" * 64)
 
@@ -30,13 +30,13 @@ def sent(client: redis.Redis, url: str) -> bytes:
 
 def test_a_real_message_passes_and_says_the_same(client: redis.Redis, redis_url: str) -> None:
     raw = sent(client, redis_url)
-    before, after = json.loads(raw), json.loads(gate.task(raw, "q"))
+    before, after = json.loads(raw), json.loads(message_filter.task(raw, "q"))
     assert json.loads(base64.b64decode(after["body"])) == json.loads(base64.b64decode(before["body"]))
     same = ("id", "task", "root_id", "argsrepr", "kwargsrepr")
     assert {name: after["headers"][name] for name in same} == {name: before["headers"][name] for name in same}
     assert after["properties"]["correlation_id"] == MESSAGE.task_id
     # One that was delivered and comes again has passed the gate already.
-    assert json.loads(gate.task(json.dumps(after).encode(), "q"))["body"] == after["body"]
+    assert json.loads(message_filter.task(json.dumps(after).encode(), "q"))["body"] == after["body"]
 
 
 def test_all_commands_are_for_those_who_ask_for_them(client: redis.Redis, redis_url: str) -> None:
@@ -45,8 +45,8 @@ def test_all_commands_are_for_those_who_ask_for_them(client: redis.Redis, redis_
     body = {**json.loads(base64.b64decode(envelope["body"])), "method": "pool_grow", "arguments": {"n": 2}}
     raw = json.dumps({**envelope, "body": base64.b64encode(json.dumps(body).encode()).decode()}).encode()
     with pytest.raises(Refused, match="MANYEYES_REMOTE_CONTROL=1"):
-        gate.control(raw)
-    passed = json.loads(base64.b64decode(json.loads(gate.control(raw, anything=True))["body"]))
+        message_filter.control(raw)
+    passed = json.loads(base64.b64decode(json.loads(message_filter.control(raw, anything=True))["body"]))
     assert (passed["method"], passed["arguments"]) == ("pool_grow", {"n": 2})
     assert passed["reply_to"] == body["reply_to"] and passed["ticket"] == body["ticket"]
 
@@ -62,9 +62,9 @@ def test_files_are_asked_about_and_no_urls(root: str, client: redis.Redis, redis
         return json.dumps({**json.loads(ping), "body": base64.b64encode(body).decode()}).encode()
 
     with pytest.raises(Refused, match="URLs"):
-        gate.control(question(root, "a.jpg"))
-    assert gate.control(question(root)), "a producer that ships asks for the way to the cargo only"
-    assert gate.control(question("/data", "a.jpg"))
+        message_filter.control(question(root, "a.jpg"))
+    assert message_filter.control(question(root)), "a producer that ships asks for the way to the cargo only"
+    assert message_filter.control(question("/data", "a.jpg"))
 
 
 def test_refusals_are_counted_also_those_that_could_not_be_told_at_first(client: redis.Redis) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from common.errors import ItemError
+from jobs.detect.detectors.base import DetectOptions, ModelSource
+from jobs.detect.detectors.boxes import Candidates
+from jobs.detect.detectors.onnx import family
+from jobs.detect.heads import HEADS
+from jobs.detect.heads.base import Outputs, Trial
 from tests.unit import onnx_graphs
-from worker.boxes import Candidates
-from worker.detectors.base import DetectOptions, ModelSource
-from worker.detectors.onnx import family
-from worker.heads import HEADS
-from worker.heads.base import Outputs, Trial
 
 SIZE = (64, 96)
 FLOOR = 0.2

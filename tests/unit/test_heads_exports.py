@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from common.errors import ModelError
+from jobs.detect.detectors.base import Detections, DetectOptions, ModelSource
+from jobs.detect.detectors.onnx import OnnxDetector, family
+from jobs.detect.heads import HEADS
 from tests.unit import onnx_exports as made
 from tests.unit.onnx_exports import BOX, CLASSES, LABEL, SCORE, SIZE, Export, Input, Scaled
-from worker.detectors.base import Detections, DetectOptions, ModelSource
-from worker.detectors.onnx import OnnxDetector, family
-from worker.heads import HEADS
 
 #: (height, width): neither square nor of the network's shape.
 IMAGE = (240, 200)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from common.errors import ModelError
+from jobs.detect import heads
+from jobs.detect.detectors.base import ModelSource
+from jobs.detect.detectors.onnx import OnnxDetector, family
+from jobs.detect.heads.base import Trial
+from jobs.detect.heads.yolo.ultralytics import Metadata
 from tests.unit import onnx_graphs
-from worker import heads
-from worker.detectors.base import ModelSource
-from worker.detectors.onnx import OnnxDetector, family
-from worker.heads.base import Trial
-from worker.heads.ultralytics import Metadata
 
 SIZE = (64, 64)
 #: Cells of 8, 16 and 32 pixels in 64 x 64.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from common.errors import UsageError
-from producer.acl import Role
-from producer.hub.addresses import Listen, is_loopback, local_host
-from producer.hub.settings import HubSettings, Wish
+from producer.cluster.acl import Role
+from producer.cluster.hub.addresses import Listen, is_loopback, local_host
+from producer.cluster.hub.settings import HubSettings, Wish
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from producer.hub import lifecycle
-from producer.hub.folder import HubFolder
-from producer.hub.lifecycle import WORKER, plan
-from producer.hub.settings import HubSettings, Wish, absolute_roots
-from producer.hubcli import commands
+from producer.cli.hub import commands
+from producer.cluster.hub import lifecycle
+from producer.cluster.hub.lifecycle import WORKER, plan
+from producer.cluster.hub.settings import HubSettings, Wish, absolute_roots
+from producer.cluster.hub.state_folder import HubFolder
 
 
 def test_roots_are_kept_until_others_are_given(tmp_path: Path, monkeypatch) -> None:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import ItemCode, ItemError
+from common.images.decode import decode
 from common.limits import DEFAULT_MAX_PIXELS, MAX_ERROR_CHARS
 from tests.unit import pictures
-from worker.images import decode
 
 #: Pillow warns of tags; a worker silences that once, and pytest forgets it between tests.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -121,7 +121,7 @@ def test_no_memory_is_a_code_and_the_next_image_is_fine():
 import resource
 from common.errors import ItemError
 from tests.unit import pictures
-from worker.images import decode
+from common.images.decode import decode
 big, small = pictures.huge("PNG", 16000, 12000), pictures.png()
 decode(small, 10**9)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -148,7 +148,7 @@ def test_codecs_keep_silent_about_cut_files():
     program = """
 from common.errors import ItemError
 from tests.unit import pictures
-from worker.images import decode
+from common.images.decode import decode
 for kind in ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000"):
     try:
         decode(pictures.cut(pictures.encoded(kind)), 10**9)

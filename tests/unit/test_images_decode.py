@@ -7,9 +7,9 @@ import logging
 import numpy as np
 import pytest
 
+from common.images import decode as images
+from common.images.decode import decode, read_header
 from tests.unit import pictures
-from worker import images
-from worker.images import decode, read_header
 
 LIMIT = 10_000_000
 LOSSLESS = [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("BMP", {}), ("JPEG2000", {}), ("PPM", {})]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from common.errors import ItemCode, ItemError
+from common.images import jpeg
+from common.images.decode import decode
 from tests.unit import pictures
-from worker import jpeg
-from worker.images import decode
 
 LIMIT = 1_000_000
 NOISE = np.random.default_rng(1).integers(0, 255, (37, 53, 3), np.uint8)

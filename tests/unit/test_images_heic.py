@@ -15,11 +15,11 @@ import pytest
 
 from common.datasets.base import is_image_name
 from common.errors import ItemCode, ItemError
-from common.scale import Scale
+from common.images import heif_boxes
+from common.images.decode import decode, read_header, sniff
+from common.images.scale import Scale
 from tests.unit import pictures
 from tests.unit.heic_files import heic, noise, rotated, several, with_crop, with_size
-from worker import boxfile
-from worker.images import decode, read_header, sniff
 
 LIMIT = 10_000_000
 SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
@@ -106,7 +106,7 @@ def test_the_sizes_and_codes_of_turnings_in_either_order_are_what_libheif_makes_
 
 def _with_turnings_swapped(data: bytes) -> bytes:
     """The list of the item's properties names irot and imir in the other order."""
-    names = [box.name for box in boxfile.read_picture(data).parts[0].properties]
+    names = [box.name for box in heif_boxes.read_picture(data).parts[0].properties]
     assert {names[-1], names[-2]} == {b"irot", b"imir"}
     at = data.index(b"ipma") + 4
     end = at + 4 + 4 + 2 + 1 + len(names)
@@ -149,7 +149,7 @@ def test_a_scale_is_in_the_units_of_the_files_own_depth():
 
     grey = (np.arange(64 * 48) * 21 % 65536).astype("<u2").reshape(48, 64)
     data = heic(grey, "L;16", quality=-1)
-    top = (1 << boxfile.read_picture(data).bits) - 1
+    top = (1 << heif_boxes.read_picture(data).bits) - 1
     plain, bright = decode(data, LIMIT)[0], decode(data, LIMIT, Scale.parse(f"0:{top // 4}"))[0]
     assert top > 255
     assert np.abs(bright.astype(int) - (plain.astype(int) * 4).clip(0, 255)).max() <= 4
@@ -277,7 +277,7 @@ def test_photographs_coded_and_decoded_are_the_photographs(options):
 
 
 def test_nothing_of_it_is_loaded_before_it_is_needed():
-    program = "import sys, worker.images; print('pi_heif' in sys.modules)"
+    program = "import sys, common.images.decode; print('pi_heif' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )
@@ -311,5 +311,5 @@ def test_a_list_longer_than_any_picture_needs_is_corrupt(name):
     data[meta : meta + 12] = struct.pack(">I", size + len(filling)) + data[meta + 4 : meta + 12] + filling
 
     assert failure(bytes(data)).code is ItemCode.CORRUPT
-    with pytest.raises(boxfile.BoxError, match="too many items"):
-        boxfile.read_picture(bytes(data))
+    with pytest.raises(heif_boxes.BoxError, match="too many items"):
+        heif_boxes.read_picture(bytes(data))

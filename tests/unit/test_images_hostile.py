@@ -16,9 +16,9 @@ from PIL import Image
 
 from chaos.fuzz.reading import Reader
 from common.errors import ItemCode, ItemError
+from common.images.decode import decode, read_header
 from tests.unit import pictures
 from tests.unit.heic_files import heic, noise
-from worker.images import decode, read_header
 
 LIMIT = 1_000_000
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -185,11 +185,12 @@ def test_no_memory_costs_one_image_and_not_the_process(stage, tmp_path):
 import os, resource, sys
 from pathlib import Path
 from common import datasets
-from worker import models, pipeline, process
-from worker.detectors.base import DetectOptions
+from jobs.detect.detectors import load
+from jobs.detect.detectors.base import DetectOptions
+from worker.pool import pipeline, process
 folder, stage = os.fsencode(sys.argv[1]), sys.argv[2]
 process.one_thread()
-detector = models.load("cascade", cache_dir=Path(sys.argv[1]))
+detector = load.load("cascade", cache_dir=Path(sys.argv[1]))
 job = pipeline.Job(detector, DetectOptions(0.3, 0.4), 10**9, lambda path: datasets.fetch(folder, path))
 pipeline.look_at([b"good"], job, lambda looked: True)
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from common.images import headers, jpeg
+from common.images.decode import decode
 from tests.unit import pictures
-from worker import headers, jpeg
-from worker.images import decode
 
 LIMIT = 10_000_000
 SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()

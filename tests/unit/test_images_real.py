@@ -11,9 +11,9 @@ import pytest
 
 from common.datasets import fetch
 from common.errors import ItemCode, ItemError
+from common.images.decode import decode
+from common.images.scale import Scale
 from common.limits import DEFAULT_MAX_PIXELS
-from common.scale import Scale
-from worker.images import decode
 
 SHARED = Path(os.environ.get("MANYEYES_SHARED", Path(__file__).resolve().parents[2] / ".." / "shared")).resolve()
 HARD = SHARED / "data" / "hard-images"

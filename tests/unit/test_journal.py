@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common.messages import ItemRecord, ShardId, ShardResult
-from producer.journal import Journal, JournalAsItIs, frames
+from common.protocol.messages import ItemRecord, ShardId, ShardResult
+from producer.rundir.journal import Journal, JournalAsItIs, frames
 
 
 def result(first: int, count: int, attempt: int = 1) -> ShardResult:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import boxes
-from worker.letterbox import Pixels, Placement, place, to_image, to_tensor
+from jobs.detect.detectors import boxes
+from jobs.detect.detectors.letterbox import Pixels, Placement, place, to_image, to_tensor
 
 CORNER = Pixels("BGR", "corner", "down")
 CENTRE = Pixels("RGB", "centre", "nearest", std=(255.0, 255.0, 255.0))

@@ -18,20 +18,20 @@ import pytest
 
 from common.errors import ManyeyesError
 from common.limits import HEARTBEAT_LIFE_S, LOAD_ILL_S, OVERDUE_S, START_ILL_S
-from worker import local
-from worker.local import LocalBeat
+from worker.pool import local_health
+from worker.pool.local_health import LocalBeat
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    local.folder().mkdir(mode=0o700)
-    return local.folder()
+    local_health.folder().mkdir(mode=0o700)
+    return local_health.folder()
 
 
 def well(pid: int | None = None) -> LocalBeat:
     process, now = psutil.Process(pid or os.getpid()), time.monotonic()
-    return LocalBeat("a@here", socket.gethostname(), process.pid, local.began(process), 0.0, now, now, 2, 2)
+    return LocalBeat("a@here", socket.gethostname(), process.pid, local_health.began(process), 0.0, now, now, 2, 2)
 
 
 def note(place: Path, *beats: LocalBeat) -> None:
@@ -43,8 +43,8 @@ def test_healthy(place: Path) -> None:
     starting = replace(well(), worker="b@here", loading=time.monotonic() - LOAD_ILL_S + 60, looked=0.0, alive=0)
     waiting = replace(starting, worker="c@here", loading=0.0, said=1.0)
     note(place, replace(well(), alive=1, short_s=START_ILL_S - 1), starting, waiting)
-    assert local.check().endswith("3 workers alive, 2 of them starting, 1 processes")
-    assert local.check("a@here").endswith("1 worker alive, 1 processes")
+    assert local_health.check().endswith("3 workers alive, 2 of them starting, 1 processes")
+    assert local_health.check("a@here").endswith("1 worker alive, 1 processes")
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_ill(change: dict[str, float | str], words: str, place: Path, monkeypatc
     monkeypatch.setattr(time, "monotonic", lambda: later)
     note(place, replace(well(), **change))  # type: ignore[arg-type]
     with pytest.raises(ManyeyesError, match=words):
-        local.check()
+        local_health.check()
 
 
 def test_one_ill_worker_of_several_is_named(place: Path) -> None:
     note(place, well(), replace(well(), worker="b@here", overdue_s=60.0))
     with pytest.raises(ManyeyesError, match="b@here"):
-        local.check()
-    assert "1 worker alive" in local.check("a@here")
+        local_health.check()
+    assert "1 worker alive" in local_health.check("a@here")
 
 
 def test_what_a_dead_worker_has_left_is_swept_away(place: Path) -> None:
@@ -80,8 +80,8 @@ def test_what_a_dead_worker_has_left_is_swept_away(place: Path) -> None:
     beat = well(child.pid)
     child.communicate(b"\n")
     note(place, beat, well())
-    assert "1 worker alive" in local.check(), "another one lives"
-    local.sweep()
+    assert "1 worker alive" in local_health.check(), "another one lives"
+    local_health.sweep()
     assert [path.name for path in place.iterdir()] == ["1.json"]
 
 
@@ -91,8 +91,8 @@ def test_a_clock_that_is_set_kills_no_worker(place: Path, monkeypatch: pytest.Mo
     started = system.boot_time()
     # As the system says it from then on.
     monkeypatch.setattr(system, "boot_time", lambda: started + 3600)
-    local.sweep()
-    assert "1 worker alive" in local.check()
+    local_health.sweep()
+    assert "1 worker alive" in local_health.check()
 
 
 def test_a_worker_that_ends_takes_the_folder_from_none_that_starts(
@@ -106,9 +106,9 @@ def test_a_worker_that_ends_takes_the_folder_from_none_that_starts(
         return write(path, text)
 
     monkeypatch.setattr(Path, "write_text", write_after_that)
-    beacon = local.Beacon("a@here")
+    beacon = local_health.Beacon("a@here")
     beacon.loading()
-    assert "1 worker alive" in local.check() and not caplog.records
+    assert "1 worker alive" in local_health.check() and not caplog.records
     beacon.end()
     assert not place.exists()
 
@@ -117,12 +117,12 @@ def test_what_others_could_have_put_there_is_not_believed(place: Path) -> None:
     note(place, well())
     place.chmod(0o777)
     with pytest.raises(ManyeyesError, match="not a folder of this user's alone; remove it"):
-        local.check()
+        local_health.check()
 
 
 def test_it_loads_no_more_than_it_needs() -> None:
     """It runs every few seconds."""
     heavy = {"cv2", "onnxruntime", "numpy", "celery", "redis", "pydantic"}
-    code = f"import sys, worker.cli, worker.local; sys.exit(str({heavy!r} & set(sys.modules) or ''))"
+    code = f"import sys, worker.cli, worker.pool.local_health; sys.exit(str({heavy!r} & set(sys.modules) or ''))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert not said.stderr.strip(), said.stderr

@@ -12,7 +12,7 @@ import pytest
 
 from common import logs
 from common.errors import UsageError
-from producer.lastwords import Log
+from producer.cluster.log_tail import Log
 
 HOSTILE = "a.jpg\n[2026-11-21T10:00:00.000Z INFO x/1] forged\r\x1b[2J\x9b31m\u2028\u202e\udc80"
 
@@ -24,7 +24,7 @@ def nowhere() -> Iterator[None]:
 
 
 def record(message: str, *arguments: object, **fields: object) -> logging.LogRecord:
-    made = logging.LogRecord("worker.sources", logging.WARNING, __file__, 1, message, arguments, None)
+    made = logging.LogRecord("worker.reading.item_reader", logging.WARNING, __file__, 1, message, arguments, None)
     made.created = 1_763_722_501.25
     if fields:
         made.__dict__.update(logs.about(**fields))
@@ -45,7 +45,7 @@ def test_a_line_says_what_its_process_is_at() -> None:
     assert found == {
         "time": "2025-11-21T10:55:01.250Z",
         "level": "WARNING",
-        "logger": "worker.sources",
+        "logger": "worker.reading.item_reader",
         "message": "waits for bytes",
         "run": "20261121-1",
         "shard": "0:96+32",

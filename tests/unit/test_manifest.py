@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import ManyeyesError, UsageError
-from producer.manifest import SEGMENT_ITEMS, Manifest
+from producer.rundir.manifest import SEGMENT_ITEMS, Manifest
 
 PATHS = [b"%06d/\xff\n.jpg" % number for number in range(SEGMENT_ITEMS + 10)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import ItemCode, ProtocolError
 from common.limits import PROTOCOL
-from common.messages import (
+from common.protocol.messages import (
     DETECTION_DTYPE,
     ItemRecord,
     ItemTiming,
@@ -19,7 +19,7 @@ from common.messages import (
     pack_items,
     unpack_items,
 )
-from common.spec import Spec
+from common.protocol.spec import Spec
 from tests.unit.tabled import spec
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from common import registry
 from common.errors import ModelError
-from common.registry import NamedModel
+from jobs.detect.detectors import load as models
+from jobs.detect.detectors.base import Detector
+from jobs.detect.models import model_zoo
+from jobs.detect.models.model_zoo import NamedModel
 from tests.unit import darknet_files, onnx_graphs
-from worker import models
-from worker.detectors.base import Detector
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_a_file_put_into_the_cache_by_hand_needs_no_network(tmp_path: Path) -> N
 
 def test_another_file_under_its_name_is_never_kept(tmp_path: Path, served: tuple[Path, str]) -> None:
     folder, url = served
-    (folder / registry.MODELS[0].filename).write_bytes(b"something else")
+    (folder / model_zoo.MODELS[0].filename).write_bytes(b"something else")
     text = refusal("yolox-s", tmp_path, mirror=url)
     assert "SHA256" in text
     assert not list((tmp_path / "cache").iterdir())
@@ -232,7 +232,7 @@ def test_offline_the_error_names_the_url_the_mirror_and_the_place(tmp_path: Path
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         text = refusal("nanodet", tmp_path, mirror=url)
-    name = registry.MODELS[1].filename
+    name = model_zoo.MODELS[1].filename
     for part in (f"{url}/{name}", "MANYEYES_MODEL_MIRROR", str(tmp_path / "cache" / name)):
         assert part in text
 
@@ -245,7 +245,7 @@ def test_another_package_adds_a_family_and_its_own_model(tmp_path: Path, monkeyp
     _install(tmp_path, "twin = twin_package:family")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert load("twin", tmp_path).info.family == "hog"
-    assert "twin" in registry.families()
+    assert "twin" in model_zoo.families()
 
 
 def test_a_family_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,24 +256,24 @@ def test_a_family_that_does_not_load_is_named(tmp_path: Path, monkeypatch: pytes
 
 def _install(folder: Path, entry: str) -> None:
     """What a wheel leaves behind: a module, and its entry points."""
-    (folder / "twin_package.py").write_text("from worker.detectors.hog import family\n")
+    (folder / "twin_package.py").write_text("from jobs.detect.detectors.hog import family\n")
     info = folder / "twin_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: twin-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINT_GROUP}]\n{entry}\n")
+    (info / "entry_points.txt").write_text(f"[{model_zoo.ENTRY_POINT_GROUP}]\n{entry}\n")
 
 
 def test_families_are_listed_without_loading_an_engine() -> None:
     code = (
-        "import sys; from common import registry; print(*registry.families());"
-        "print([name for name in ('onnxruntime', 'cv2', 'worker') if name in sys.modules])"
+        "import sys; from jobs.detect.models import model_zoo; print(*model_zoo.families());"
+        "print([name for name in ('onnxruntime', 'cv2', 'jobs.detect.detectors') if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines() == ["cascade darknet hog onnx", "[]"]
 
 
 def test_the_registry_is_sound() -> None:
-    assert [model.name for model in registry.MODELS] == ["yolox-s", "nanodet"]
-    for model in registry.MODELS:
+    assert [model.name for model in model_zoo.MODELS] == ["yolox-s", "nanodet"]
+    for model in model_zoo.MODELS:
         assert (len(bytes.fromhex(model.sha256)), model.filename.endswith(".onnx")) == (32, True)
-    assert set(registry.BUILT_IN) == {"hog", "cascade", "onnx", "darknet"}
+    assert set(model_zoo.BUILT_IN) == {"hog", "cascade", "onnx", "darknet"}

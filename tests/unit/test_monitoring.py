@@ -19,8 +19,8 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 
-from common.ledger import RunState
-from common.presence import Beat, WorkerBeat
+from common.protocol.heartbeats import Beat, WorkerBeat
+from common.protocol.ledger import RunState
 from producer.monitor import server
 from producer.monitor.metrics import of_broker, of_reading
 from producer.monitor.reading import Reading

@@ -13,12 +13,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from common import onnxfiles, onnxschema
 from common.errors import ModelError
-from producer.cluster import weights_sha256
+from common.images.image import Image
+from jobs.detect.detectors.base import Detections, DetectOptions, ModelSource
+from jobs.detect.detectors.onnx import OnnxDetector, family
+from jobs.detect.models import onnx_files, onnx_schema
+from producer.cluster.connect import weights_sha256
 from tests.unit import onnx_graphs
-from worker.detectors.base import Detections, DetectOptions, Image, ModelSource
-from worker.detectors.onnx import OnnxDetector, family
 
 NAMES = {"names": "['r', 'g', 'b']"}
 
@@ -83,7 +84,7 @@ def test_a_model_in_two_files_finds_what_it_finds_in_one(
 
 def test_large_weights_are_given_to_the_engine_as_they_were_read(tmp_path: Path) -> None:
     path = big(tmp_path / "big.onnx")
-    model = onnxfiles.read(path)
+    model = onnx_files.read(path)
     assert list(model.external) == ["big.onnx.data"]
     assert look(load(path)).boxes.tolist() == [[27, 13.5, 37, 18.5]]
 
@@ -182,7 +183,7 @@ class TestPlaces:
     def test_what_lies_inside_is_read(self, location: str, tmp_path: Path) -> None:
         (tmp_path / "sub").mkdir()
         (tmp_path / location).write_bytes(bytes(10_000))
-        assert onnxfiles.read(self.place(tmp_path, location)).sha256
+        assert onnx_files.read(self.place(tmp_path, location)).sha256
 
     def test_the_cache_of_hugging_face_is_read_where_both_files_are_links(self, tmp_path: Path) -> None:
         blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots/1"
@@ -256,7 +257,7 @@ def test_several_files_are_all_in_the_digest(tmp_path: Path) -> None:
     for file in files:
         content = file.read_bytes()
         file.write_bytes(content + b"\0")
-        digests.add(onnxfiles.read(tmp_path / "m.onnx").sha256)
+        digests.add(onnx_files.read(tmp_path / "m.onnx").sha256)
         file.write_bytes(content)
     assert len(digests) == 1 + len(files)
 
@@ -304,8 +305,8 @@ def test_the_schema_is_onnx_own_and_leads_to_every_tensor() -> None:
             for field in theirs[name].fields
             if field.message_type and field.message_type.name in holders
         }
-        assert {member: number for member, (number, _) in onnxschema.FIELDS[name].items()} == wanted
-    for name, members in onnxschema.FIELDS.items():
+        assert {member: number for member, (number, _) in onnx_schema.FIELDS[name].items()} == wanted
+    for name, members in onnx_schema.FIELDS.items():
         for member, (number, kind) in members.items():
             field = theirs[name].fields_by_name[member]
             assert field.number == number

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from common.detector_info import DetectorInfo
 from common.errors import UsageError
-from producer.options import DetectionChoices, build_spec, size_note
+from common.protocol.detector_info import DetectorInfo
+from producer.run.plan import DetectionChoices, build_spec, size_note
 
 
 def detector(**more: object) -> DetectorInfo:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from common import osfault
+from common import os_errors
+from common.atomic_files import atomic_file, atomic_folder, write_json
 from common.errors import UsageError, line_of
-from common.folders import cache_folder, state_folder
-from common.messages import ItemRecord, ShardId, ShardResult
-from common.registry import NamedModel
+from common.protocol.messages import ItemRecord, ShardId, ShardResult
 from common.settings import Settings
-from producer import hubcli
-from producer.atomic import atomic_file, atomic_folder, write_json
-from producer.hub.folder import HubFolder
-from producer.journal import Journal
-from worker import models
+from common.user_folders import cache_folder, state_folder
+from jobs.detect.detectors import load
+from jobs.detect.models.model_zoo import NamedModel
+from producer.cli import hub
+from producer.cluster.hub.state_folder import HubFolder
+from producer.rundir.journal import Journal
 
 LIMIT = 4096
 
@@ -40,7 +40,7 @@ def small_files() -> Iterator[None]:
 
 
 def test_a_full_disk_is_named_with_what_was_being_written() -> None:
-    with pytest.raises(OSError) as caught, osfault.naming(Path("/dev/shm/runs/a/journal.bin")):
+    with pytest.raises(OSError) as caught, os_errors.naming(Path("/dev/shm/runs/a/journal.bin")):
         os.write(os.open("/dev/full", os.O_WRONLY), b"0")
     assert caught.value.errno == errno.ENOSPC
     line = line_of(caught.value)
@@ -117,7 +117,7 @@ def test_a_journal_on_a_full_disk_keeps_what_it_had_and_says_which_file(tmp_path
 def test_a_home_that_is_none_hides_no_hub_and_ends_no_run(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", home)
-    hubcli.note_of_idle_hub()
+    hub.note_of_idle_hub()
     with pytest.raises(UsageError, match="--state"):
         HubFolder(state_folder() or Path()).prepare()
 
@@ -136,6 +136,6 @@ def test_a_user_without_a_home_has_no_folders(monkeypatch: pytest.MonkeyPatch, t
 def test_a_model_that_cannot_be_kept_names_the_folder_and_the_variable(cache: Path | None) -> None:
     model = NamedModel("made", "https://127.0.0.1:1/made.onnx", "0" * 64, 1, "")
     with pytest.raises(UsageError) as caught:
-        models.fetch(model, cache, None)
+        load.fetch(model, cache, None)
     assert "MANYEYES_CACHE" in str(caught.value) and "made" in str(caught.value)
     assert cache is None or str(cache) in str(caught.value)

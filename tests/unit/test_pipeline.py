@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from common.errors import ItemCode
+from jobs.detect.detectors.base import Detections, DetectOptions, ModelSource
+from jobs.detect.detectors.hog import family as hog
+from jobs.detect.detectors.onnx import family as onnx_family
 from tests.unit import onnx_graphs, pictures
-from worker import check, pipeline
-from worker.detectors.base import Detections, DetectOptions, ModelSource
-from worker.detectors.hog import family as hog
-from worker.detectors.onnx import family as onnx_family
+from worker import preflight
+from worker.pool import pipeline
 
 PNG = pictures.encoded("PNG")
 
@@ -135,6 +136,6 @@ def test_a_network_that_gives_no_numbers_is_served_with_a_caution(tmp_path: Path
     )
     detector = onnx_family.load(ModelSource("made", path))
     digest = detector.info.digest
-    check._warm(detector)
+    preflight._warm(detector)
     assert detector.info.caution.startswith("With a made picture, the network gave NaN instead of numbers")
     assert detector.info.digest == digest and detector.info.ms_per_image > 0

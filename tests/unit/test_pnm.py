@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from common.errors import ItemCode, ItemError
-from common.scale import Scale
+from common.images.decode import decode, read_header
+from common.images.scale import Scale
 from tests.unit import pictures
-from worker.images import decode, read_header
 
 LIMIT = 1_000_000
 RANDOM = np.random.default_rng(3)
@@ -161,7 +161,7 @@ def test_a_plain_picture_is_the_same_in_pieces(size, monkeypatch):
     samples = RANDOM.integers(0, 256, (9, 11), np.uint8)
     text = plain(samples).replace(b"\n", b" # 1 2 # 3\r\n", 4).replace(b" ", b"#4\n", 3)
     bits = RANDOM.integers(0, 2, (9, 11), np.uint8)
-    monkeypatch.setattr("common.pixels.pnm._PIECE", size)
+    monkeypatch.setattr("common.images.pnm._PIECE", size)
 
     assert np.array_equal(grey_of(b"P2\n11 9\n255\n" + text), samples)
     for digits in (plain(bits), plain(bits).replace(b" ", b""), plain(bits).replace(b"\n", b"# 1\n")):

@@ -14,15 +14,15 @@ import tifffile
 from PIL import Image
 
 from common.errors import ItemCode
-from common.scale import Scale
-from producer import sheet
-from producer.preview import write_preview
-from producer.tables import ItemRow
+from common.images.scale import Scale
+from jobs.detect.reports import contact_sheet
+from jobs.detect.reports.preview import write_preview
+from jobs.detect.tables.parquet import ItemRow
 from tests.unit import heic_files, pictures
 from tests.unit.tabled import failed, ok, pending, run, spec
 
 #: Where the first tile's picture area begins on the sheet.
-LEFT, TOP = sheet.MARGIN, sheet.MARGIN + sheet.HEADING
+LEFT, TOP = contact_sheet.MARGIN, contact_sheet.MARGIN + contact_sheet.HEADING
 
 
 def photo(folder: Path, name: bytes, width: int = 200, height: int = 150, shade: int = 128) -> None:
@@ -38,16 +38,16 @@ def drawn(run_dir: Path, images: Path) -> Image.Image:
         return picture.convert("RGB")
 
 
-def tiles(run_dir: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> list[sheet.Tile]:
+def tiles(run_dir: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> list[contact_sheet.Tile]:
     """What the sheet was asked to draw."""
-    asked: list[sheet.Tile] = []
-    draw = sheet.draw
+    asked: list[contact_sheet.Tile] = []
+    draw = contact_sheet.draw
 
-    def seen(heading: sheet.Heading, shown: list[sheet.Tile]) -> Image.Image:
+    def seen(heading: contact_sheet.Heading, shown: list[contact_sheet.Tile]) -> Image.Image:
         asked.extend(shown)
         return draw(heading, shown)
 
-    monkeypatch.setattr(sheet, "draw", seen)
+    monkeypatch.setattr(contact_sheet, "draw", seen)
     drawn(run_dir, images)
     return asked
 
@@ -104,7 +104,10 @@ def test_gone_broken_and_failed_images_are_passed_over(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("rows", [[], [failed(0, b"a.jpg")], [pending(0, b"a.jpg")]])
 def test_a_run_with_nothing_to_show_has_a_sheet_too(tmp_path: Path, rows: list[ItemRow]) -> None:
     run(tmp_path / "run", rows)
-    assert drawn(tmp_path / "run", tmp_path).width == 2 * sheet.MARGIN + 2 * sheet.WIDTH + sheet.GAP
+    assert (
+        drawn(tmp_path / "run", tmp_path).width
+        == 2 * contact_sheet.MARGIN + 2 * contact_sheet.WIDTH + contact_sheet.GAP
+    )
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_a_box_is_scaled_into_an_undistorted_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "HEIC"])
 def test_a_turned_photograph_is_shown_upright(kind: str, orientation: int) -> None:
     turned = pictures.rotated("JPEG", orientation, quality=95) if kind == "JPEG" else heic_files.rotated(orientation)
-    picture = sheet.load(turned)
+    picture = contact_sheet.load(turned)
     assert picture is not None and (picture.size, picture.image.size) == ((64, 48), (400, 300))
     pixels = [picture.image.getpixel(point) for point in ((50, 50), (50, 250), (380, 20))]
     assert [int(np.argmax(pixel)) for pixel in pixels] == [0, 1, 2], "red and green left, blue top right"
@@ -144,7 +147,7 @@ def test_every_kind_of_pixel_can_be_shown(tmp_path: Path, kind: str, mode: str) 
     wide = Image.fromarray(np.full((30, 40), 128 * 257, np.uint16))
     path = tmp_path / "a"
     (wide if mode == "I;16" else grey.convert("RGB").convert(mode)).save(path, kind)
-    picture = sheet.load(path.read_bytes())
+    picture = contact_sheet.load(path.read_bytes())
     assert picture is not None and near(picture.image.getpixel((200, 150)), (128, 128, 128), 4)
 
 
@@ -165,7 +168,7 @@ def dim(kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["TIFF", "PPM", "PNG", "JPEG 2000"])
 def test_deep_images_are_shown_as_their_scale_maps_them(kind: str) -> None:
     for scale, white in ((None, 15), (Scale(0, 4000), 255), (Scale(0, 8000), 127)):
-        picture = sheet.load(dim(kind), scale)
+        picture = contact_sheet.load(dim(kind), scale)
         assert picture is not None
         assert near(picture.image.getpixel((200, 280)), (white, white, white), 2), scale
         assert near(picture.image.getpixel((200, 20)), (0, 0, 0), 2)
@@ -180,7 +183,7 @@ def test_deep_pictures_of_boxes_are_shown_in_their_whole_range(kind: str) -> Non
     else:
         data = cv2.imencode(".avif", values >> 6, [cv2.IMWRITE_AVIF_DEPTH, 10])[1].tobytes()
     for scale in (None, Scale(0, 100)):
-        picture = sheet.load(data, scale)
+        picture = contact_sheet.load(data, scale)
         assert picture is not None
         assert near(picture.image.getpixel((200, 280)), (31, 31, 31), 4), scale
 
@@ -191,7 +194,7 @@ def test_a_tiff_that_pillow_does_not_read_is_shown_upright() -> None:
     tag = (274, 3, 1, 6, True)
     options = {"planarconfig": "separate", "compression": "zstd", "extratags": [tag], "metadata": None}
     tifffile.imwrite(file, stored, photometric="rgb", **options)
-    picture = sheet.load(file.getvalue())
+    picture = contact_sheet.load(file.getvalue())
     assert picture is not None and (picture.size, picture.image.size) == ((64, 48), (400, 300))
     pixels = [picture.image.getpixel(point) for point in ((50, 50), (50, 250), (380, 20))]
     assert [int(np.argmax(pixel)) for pixel in pixels] == [0, 1, 2], "red and green left, blue top right"
@@ -201,9 +204,11 @@ def test_a_tiff_that_pillow_does_not_read_is_shown_upright() -> None:
 def test_a_box_at_or_over_the_edge_is_drawn_at_the_edge(tmp_path: Path, edges: tuple[float, ...]) -> None:
     photo(tmp_path, b"a.png", 200, 150)
     run(tmp_path / "run", [ok(0, b"a.png", (0, 0.9, *edges))])  # type: ignore[arg-type]
-    area = np.asarray(drawn(tmp_path / "run", tmp_path))[TOP : TOP + sheet.HEIGHT, LEFT : LEFT + sheet.WIDTH]
+    area = np.asarray(drawn(tmp_path / "run", tmp_path))[
+        TOP : TOP + contact_sheet.HEIGHT, LEFT : LEFT + contact_sheet.WIDTH
+    ]
     assert near(np.median(area.reshape(-1, 3), axis=0), (128, 128, 128), 4)
-    assert (np.abs(area.astype(int) - sheet._PALETTE[0]).max(axis=2) < 40).sum() > 200, "its tag is there"
+    assert (np.abs(area.astype(int) - contact_sheet._PALETTE[0]).max(axis=2) < 40).sum() > 200, "its tag is there"
 
 
 @pytest.mark.parametrize(
@@ -211,25 +216,27 @@ def test_a_box_at_or_over_the_edge_is_drawn_at_the_edge(tmp_path: Path, edges: t
     [(0, 0, 10, 10), (390, 0, 400, 5), (0, 290, 10, 300), (395, 295, 400, 300), (0, 0, 400, 300)],
 )
 def test_a_tag_stays_on_its_picture(edges: tuple[float, float, float, float]) -> None:
-    picture = sheet.Picture(Image.new("RGB", (200, 150), (0, 0, 0)), (400, 300))
-    box = sheet.Box("a label that is much too long for a picture as small as this", 0, 0.9, edges)
-    shown = sheet.draw(sheet.Heading("t", "d", "c"), [sheet.Tile(picture, "n" * 200, (box,))])
-    area = np.asarray(shown)[TOP : TOP + sheet.HEIGHT, LEFT : LEFT + sheet.WIDTH]
+    picture = contact_sheet.Picture(Image.new("RGB", (200, 150), (0, 0, 0)), (400, 300))
+    box = contact_sheet.Box("a label that is much too long for a picture as small as this", 0, 0.9, edges)
+    shown = contact_sheet.draw(contact_sheet.Heading("t", "d", "c"), [contact_sheet.Tile(picture, "n" * 200, (box,))])
+    area = np.asarray(shown)[TOP : TOP + contact_sheet.HEIGHT, LEFT : LEFT + contact_sheet.WIDTH]
     inside = np.zeros(area.shape[:2], bool)
     inside[75:225, 100:300] = True
     inside[:9, :], inside[-9:, :] = True, True  # Round corners.
     assert (area[~inside] == (233, 234, 232)).all()
-    tag = (area == sheet._PALETTE[0]).all(axis=2)
+    tag = (area == contact_sheet._PALETTE[0]).all(axis=2)
     assert tag.sum() > 500 and np.ptp(tag.nonzero()[0]) + 1 >= 19
 
 
 def test_tags_of_close_boxes_do_not_cover_each_other() -> None:
-    boxes = [sheet.Box("cat", number, 0.9, (100.0, 100.0, 160.0 + number, 160.0)) for number in range(4)]
-    picture = sheet.Picture(Image.new("RGB", (400, 300)), (400, 300))
-    shown = np.asarray(sheet.draw(sheet.Heading("t", "d", "c"), [sheet.Tile(picture, "n", tuple(boxes))]))
-    areas = [int((shown == colour).all(axis=2).sum()) for colour in sheet._PALETTE[:4]]
+    boxes = [contact_sheet.Box("cat", number, 0.9, (100.0, 100.0, 160.0 + number, 160.0)) for number in range(4)]
+    picture = contact_sheet.Picture(Image.new("RGB", (400, 300)), (400, 300))
+    shown = np.asarray(
+        contact_sheet.draw(contact_sheet.Heading("t", "d", "c"), [contact_sheet.Tile(picture, "n", tuple(boxes))])
+    )
+    areas = [int((shown == colour).all(axis=2).sum()) for colour in contact_sheet._PALETTE[:4]]
     assert min(areas) > 0.7 * max(areas), areas
 
 
 def test_names_that_the_font_lacks_are_spelt_in_what_it_has() -> None:
-    assert sheet._shown("naïve\n\N{CAMERA}") == "naive??"
+    assert contact_sheet._shown("naïve\n\N{CAMERA}") == "naive??"

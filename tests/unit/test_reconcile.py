@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from common.ledger import Fate, OpenShard
 from common.limits import HEARTBEAT_LIFE_S, OVERDUE_S
-from common.messages import ShardId
-from producer.reconcile import Reconciler, Why
+from common.protocol.ledger import Fate, OpenShard
+from common.protocol.messages import ShardId
+from producer.scheduler.overdue import Reconciler, Why
 
 NOW = 1000.0
 SHARD = OpenShard(ShardId(0, 0, 5), 1, NOW - 60, None, None, None)

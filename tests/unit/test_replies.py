@@ -11,11 +11,11 @@ import redis
 from kombu.exceptions import OperationalError
 from redis._parsers.base import BaseParser
 
-from common.brokerfile import FileLogin, absolute, url_of
+from common.broker.outage import Outage
+from common.broker.replies import NOT_NOW, NotNow, passes, read, wants_login, why_not
+from common.broker.url_file import FileLogin, absolute, url_of
 from common.errors import UsageError
-from common.outage import Outage
-from common.replies import NOT_NOW, NotNow, passes, read, wants_login, why_not
-from producer.unrest import Unrest
+from producer.scheduler.broker_outage import Unrest
 
 LATER = [
     *(f"{code} the server says more" for code in NOT_NOW if code != "LOADING"),

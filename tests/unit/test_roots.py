@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from worker.roots import Roots
+from worker.reading.roots import Roots
 
 
 def test_the_longest_folder_that_fits_counts(tmp_path: Path) -> None:

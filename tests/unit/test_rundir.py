@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from common.datasets.listed import Listed
+from common.datasets.path_list.listed import Listed
 from common.errors import FencedError, ManyeyesError, UsageError
-from producer.rundir import RunDir, create
-from producer.submit import _keep_lists as keep_lists
+from producer.run.submit import _keep_lists as keep_lists
+from producer.rundir.run_directory import RunDir, create
 from tests.unit.test_osfault import small_files
 
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import ItemCode, ItemError, UsageError
-from common.pixels.depth import scaled, to_bytes
-from common.scale import Scale
+from common.images.decode import decode
+from common.images.depth import scaled, to_bytes
+from common.images.scale import Scale
 from tests.unit import pictures
-from worker.images import decode
 
 LIMIT = 1_000_000
 DEEP = np.random.default_rng(4).integers(0, 4096, (20, 30, 3), np.uint16)

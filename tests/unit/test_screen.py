@@ -8,10 +8,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from producer.look import Look, WorkerSeen
-from producer.runs import RunLine
-from producer.screen import view
-from producer.workers import AtWork
+from producer.cli.live_view import view
+from producer.monitor.run_list import RunLine
+from producer.monitor.snapshot import Look, WorkerSeen
+from producer.monitor.workers import AtWork
 from tests.integration.test_figures import NOW, said
 
 HOSTILE = "a\x1b[2J\nb[red]c"

@@ -8,7 +8,7 @@ import pytest
 
 from common.datasets import open_dataset
 from common.errors import BrokerError, line_of
-from common.secrecy import is_signed, redact
+from common.redaction import is_signed, redact
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common.broker import celery_app, check_url
+from common.broker.connect import celery_app, check_url
+from common.broker.sentinel import Address, parse
 from common.errors import UsageError
-from common.sentinel import Address, parse
-from worker.dashboard import broker_options
+from worker.flower_settings import broker_options
 
 BOTH = (("a", 26379), ("b", 7000))
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 
-from common.spec import Spec
+from common.protocol.spec import Spec
 
 
 def test_a_spec_of_before_an_option_came_has_the_digest_that_it_had() -> None:

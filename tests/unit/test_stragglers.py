@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from common.ledger import OpenShard
 from common.limits import MAX_SECOND_ATTEMPTS, SLOW_LEAST_S, SLOW_SEEN_S
-from common.messages import ShardId
-from common.presence import Beat, Speed
-from producer.stragglers import Claim, Stragglers, left_s, slow
+from common.protocol.heartbeats import Beat, Speed
+from common.protocol.ledger import OpenShard
+from common.protocol.messages import ShardId
+from producer.scheduler.stragglers import Claim, Stragglers, left_s, slow
 
 RUN, QUEUE = "20260101-000000-abcdefgh", "hog-1234"
 #: Seconds an image of a healthy process.

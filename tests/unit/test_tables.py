@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import ItemCode, ManyeyesError, UsageError
-from producer import tables
-from producer.tables import DETECTIONS_FILE, IMAGES_FILE, TIMINGS_FILE, table_digest
-from producer.view import View
+from jobs.detect.selection import View
+from jobs.detect.tables import parquet
+from jobs.detect.tables.parquet import DETECTIONS_FILE, IMAGES_FILE, TIMINGS_FILE, table_digest
 from tests.unit.tabled import failed, many, ok, pending, run, spec
 
 BOX = (10.0, 20.0, 30.0, 40.0)
@@ -22,8 +22,8 @@ BOX = (10.0, 20.0, 30.0, 40.0)
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BLOCK_ITEMS", 50)
-    monkeypatch.setattr(tables, "BLOCK_DETECTIONS", 90)
+    monkeypatch.setattr(parquet, "BLOCK_ITEMS", 50)
+    monkeypatch.setattr(parquet, "BLOCK_DETECTIONS", 90)
 
 
 def test_each_state_of_an_item_becomes_a_row(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_bytes_and_row_groups_do_not_depend_on_how_rows_arrive(tmp_path: Path) -
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("rows", [[], many(3, 0), many(400, 5), [failed(0, b"x"), pending(1, b"\xff")]])
-def test_the_files_give_the_digest_back(tmp_path: Path, rows: list[tables.ItemRow]) -> None:
+def test_the_files_give_the_digest_back(tmp_path: Path, rows: list[parquet.ItemRow]) -> None:
     summary = run(tmp_path, rows)
     assert table_digest(tmp_path) == summary.digest
 
@@ -155,10 +155,10 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / IMAGES_FILE)
     pq.write_table(table.replace_schema_metadata({"manyeyes.schema": "99"}), tmp_path / IMAGES_FILE)
     with pytest.raises(ManyeyesError, match="schema version 99"):
-        next(tables.read_images(tmp_path))
+        next(parquet.read_images(tmp_path))
     (tmp_path / IMAGES_FILE).write_bytes(b"PAR1 no")
     with pytest.raises(ManyeyesError, match="cannot be read"):
-        next(tables.read_images(tmp_path))
+        next(parquet.read_images(tmp_path))
 
 
 def test_a_view_equals_the_plain_rule() -> None:
@@ -199,7 +199,10 @@ def test_a_view_the_tables_cannot_answer_is_refused(view: View, changes: dict[st
 
 
 def test_starting_up_does_not_pay_for_arrow_or_pillow() -> None:
-    modules = "producer.tables, producer.exports, producer.view, producer.preview, producer.timings"
+    modules = (
+        "jobs.detect.tables.parquet, jobs.detect.exports, jobs.detect.selection, jobs.detect.reports.preview, "
+        "producer.results.timings"
+    )
     code = f"import sys, {modules}; print([m for m in ('pyarrow', 'PIL', 'cv2') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

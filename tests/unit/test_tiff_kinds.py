@@ -17,9 +17,9 @@ import tifffile
 from PIL import Image, ImageCms
 
 from common.errors import ItemCode, ItemError
-from common.scale import Scale
+from common.images.decode import decode, read_header
+from common.images.scale import Scale
 from tests.unit import pictures
-from worker.images import decode, read_header
 
 LIMIT = 1_000_000
 NOISE = np.random.default_rng(5).integers(0, 256, (21, 37, 4), np.uint8)
@@ -374,7 +374,7 @@ def test_the_readers_are_loaded_for_the_first_tiff_only():
     program = """
 import sys
 from tests.unit import pictures
-from worker.images import decode
+from common.images.decode import decode
 decode(pictures.jpeg(), 10**9)
 print(any(name.partition(".")[0] in ("tifffile", "imagecodecs") for name in sys.modules))
 decode(pictures.tiff(pictures.scene()), 10**9)

@@ -16,9 +16,9 @@ import pytest
 import tifffile
 
 from common.errors import ItemCode, ItemError
-from common.scale import Scale
+from common.images.decode import decode
+from common.images.scale import Scale
 from tests.unit import pictures
-from worker.images import decode
 
 LIMIT = 1_000_000
 SHAPE = (21, 37)

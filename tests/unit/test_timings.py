@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from producer.aggregator import Outcome
-from producer.timings import ProcessFacts, RunFacts, summary_table, write_timings
+from producer.results.assemble import Outcome
+from producer.results.timings import ProcessFacts, RunFacts, summary_table, write_timings
 from tests.unit.tabled import failed, ok, pending, run
 
 FACTS = RunFacts(

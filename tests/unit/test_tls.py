@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from common import tls
-from common.broker import check_url
+from common.broker import tls
+from common.broker.connect import check_url
 from common.errors import UsageError
 from tests.authority import Authority
 

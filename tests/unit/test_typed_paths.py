@@ -12,20 +12,20 @@ import pytest
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from common import typedpath
-from common.brokerfile import url_of as broker_url
+from common import typed_path
+from common.broker.tls import options as tls_options
+from common.broker.url_file import url_of as broker_url
 from common.errors import UsageError
 from common.settings import Settings
-from common.tls import options as tls_options
-from common.typedpath import expand
-from producer.cli import cli as producer_cli
-from producer.hub.settings import absolute_roots
-from producer.rundir import find
+from common.typed_path import expand
+from producer.cli.app import cli as producer_cli
+from producer.cluster.hub.settings import absolute_roots
+from producer.rundir.run_directory import find
 from worker.cli import cli as worker_cli
-from worker.roots import Roots
+from worker.reading.roots import Roots
 
 #: Options and arguments that take text and no path. Whoever adds an option says here that it takes none, or gives it
-#: a parser of `common.typedpath`.
+#: a parser of `common.typed_path`.
 NO_PATHS = {
     *("broker", "classes", "formats", "format", "head", "imgsz", "log", "loglevel", "listen", "max_failures", "name"),
     *("priority", "scale", "scaled", "shard_size", "transport", "worker"),
@@ -51,9 +51,9 @@ def test_every_parameter_that_takes_a_path_expands_the_home_folder() -> None:
     expanded = set()
     for where, name, kind, told in parameters():
         if "Path" in kind:
-            assert told.parser is typedpath.path, f"{where} takes a path"
+            assert told.parser is typed_path.path, f"{where} takes a path"
         elif "str" in kind and name not in NO_PATHS | TAKEN_APART:
-            assert told.parser is typedpath.text, f"{where} takes text: does it take a path?"
+            assert told.parser is typed_path.text, f"{where} takes text: does it take a path?"
         if told.parser is not None:
             expanded.add(name)
     assert expanded == {"datasets", "labels", "output", "publish", "run", "state", "to", "truth", "weights"}
@@ -72,7 +72,7 @@ def test_a_tilde_is_what_a_shell_makes_of_it(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(UsageError, match=r"no user 'nobody-of-this-name' here; write '\./~nobody-of-this-name/a'"):
         expand("~nobody-of-this-name/a")
     with pytest.raises(UsageError, match="is empty"):
-        typedpath.path("")
+        typed_path.path("")
 
 
 def test_without_a_home_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,4 +101,4 @@ def test_lists_maps_urls_and_settings_expand_it_too(monkeypatch: pytest.MonkeyPa
         with pytest.raises(UsageError, match=f"{home}/ca.pem cannot be read"):
             tls_options(given)
     with pytest.raises(UsageError, match=f"no runs in {home}/runs"):
-        find(typedpath.path("~/runs"), "latest")
+        find(typed_path.path("~/runs"), "latest")

@@ -6,8 +6,8 @@ import pytest
 
 from common.errors import UsageError
 from common.limits import OWNER_SHARDS_PER_S
-from producer.share import priority_of
-from producer.window import Window, tail_items
+from producer.scheduler.fair_share import priority_of
+from producer.scheduler.window import Window, tail_items
 
 
 def shards(window: Window, image_s: float) -> int:

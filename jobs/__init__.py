@@ -1,0 +1,1 @@
+"""What is done to an item: one package for each kind of job."""

@@ -1,0 +1,1 @@
+"""Finds objects in images: detectors, their outputs, and the files and pictures made of them."""

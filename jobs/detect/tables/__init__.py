@@ -1,0 +1,1 @@
+"""Builds the Parquet tables of a run."""

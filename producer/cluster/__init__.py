@@ -1,0 +1,1 @@
+"""Connects to a cluster, or runs one on this machine."""

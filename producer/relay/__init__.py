@@ -1,0 +1,1 @@
+"""Gets images to workers that cannot read them themselves."""

@@ -1,0 +1,1 @@
+"""Makes tables, exports and timings of a finished run, and publishes them."""

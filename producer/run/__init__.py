@@ -1,0 +1,1 @@
+"""Starts, resumes, pauses and ends runs."""

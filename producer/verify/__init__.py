@@ -1,0 +1,1 @@
+"""Checks that a run's files agree: every item exactly once."""

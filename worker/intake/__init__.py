@@ -1,0 +1,1 @@
+"""Decides which messages come in: everything else is refused and counted."""

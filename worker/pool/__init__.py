@@ -1,0 +1,1 @@
+"""Pool processes: the shards they work on, and the watch that is kept over them."""
