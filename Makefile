@@ -31,7 +31,7 @@ demo: $(STAMP) ## make a dataset with known truth, detect in it, score it
 
 # Four files at a time, also on two cores: most tests wait for processes to start or to be missed.
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --durations=10
 	$(PATH_HINT)
 
 check: $(STAMP) ## ruff, mypy strict, import-linter

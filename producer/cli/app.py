@@ -20,6 +20,8 @@ from common.redaction import redact
 from producer.cli import doctor, hub, monitor
 from producer.cli import output as show
 from producer.cli.options import (
+    LOOK_PANEL,
+    RUN_PANEL,
     AsJson,
     Broker,
     Exclude,
@@ -80,7 +82,7 @@ def about(
     """
 
 
-@cli.command(epilog=show.SUBMIT_EXAMPLES)
+@cli.command(rich_help_panel=RUN_PANEL, epilog=show.SUBMIT_EXAMPLES)
 def submit(  # noqa: PLR0913, PLR0917 - each is one option of the command line
     ctx: typer.Context,
     datasets: Annotated[
@@ -233,7 +235,9 @@ def _find(output: Path, name: str, broker: str | None, verb: str) -> RunDir:
         return beyond(missing, name, broker, verb)
 
 
-@cli.command(epilog="Examples:  producer resume latest\n\nproducer resume latest --retry-failed")
+@cli.command(
+    rich_help_panel=RUN_PANEL, epilog="Examples:  producer resume latest\n\nproducer resume latest --retry-failed"
+)
 def resume(  # noqa: PLR0913, PLR0917 - each is one option
     run: Run = "latest",
     retry_failed: Annotated[
@@ -265,7 +269,7 @@ def resume(  # noqa: PLR0913, PLR0917 - each is one option
     raise typer.Exit(show.run_to_end(lambda talk: go_on(rundir, broker, again, talk), console, as_json))
 
 
-@cli.command(epilog="Example:  producer pause latest")
+@cli.command(rich_help_panel=RUN_PANEL, epilog="Example:  producer pause latest")
 def pause(run: Run = "latest", output: Output = RUNS, broker: Known = None) -> None:
     """Let a run rest: its workers are free for others within a second, and nothing of it is lost."""
     from producer.run.pause import pause as rest
@@ -273,7 +277,7 @@ def pause(run: Run = "latest", output: Output = RUNS, broker: Known = None) -> N
     print(rest(_find(output, run, broker, "pause"), True, _say))
 
 
-@cli.command(epilog="Example:  producer unpause latest")
+@cli.command(rich_help_panel=RUN_PANEL, epilog="Example:  producer unpause latest")
 def unpause(run: Run = "latest", output: Output = RUNS, broker: Known = None) -> None:
     """Let a paused run go on."""
     from producer.run.pause import pause as rest
@@ -281,7 +285,7 @@ def unpause(run: Run = "latest", output: Output = RUNS, broker: Known = None) ->
     print(rest(_find(output, run, broker, "unpause"), False, _say))
 
 
-@cli.command(epilog="Example:  producer runs --output results/")
+@cli.command(rich_help_panel=LOOK_PANEL, epilog="Example:  producer runs --output results/")
 def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
     """List the runs of a folder, oldest first."""
     found, unreadable = run_lines(rundirs.all_runs(output))
@@ -295,7 +299,7 @@ def runs(output: Output = RUNS, as_json: AsJson = False) -> None:
         show.stdout().print(runs_table(found))
 
 
-@cli.command(epilog="Example:  producer status 20261121-1055 --json")
+@cli.command(rich_help_panel=LOOK_PANEL, epilog="Example:  producer status 20261121-1055 --json")
 def status(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_json: AsJson = False) -> None:
     """Say once how far a run is: one on this disk, or one that the broker knows of."""
     try:
@@ -309,7 +313,7 @@ def status(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_
     print(json.dumps(line.to_json()) if as_json else line.sentence())
 
 
-@cli.command(epilog=show.WATCH_EXAMPLES)
+@cli.command(rich_help_panel=LOOK_PANEL, epilog=show.WATCH_EXAMPLES)
 def watch(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_json: JsonLines = False) -> None:
     """Follow a run, and its workers, until it ends; Ctrl-C stops the watching only.
 
@@ -320,7 +324,7 @@ def watch(run: Run = "latest", output: Output = RUNS, broker: Known = None, as_j
     raise typer.Exit(follow(find(output, run, broker), console, as_json))
 
 
-@cli.command(epilog="Example:  producer cancel latest")
+@cli.command(rich_help_panel=RUN_PANEL, epilog="Example:  producer cancel latest")
 def cancel(run: Run = "latest", output: Output = RUNS, broker: Broker = None) -> None:
     """Stop a run for good; what is done is kept and written out."""
     from producer.run.cancel import cancel as stop
@@ -328,7 +332,7 @@ def cancel(run: Run = "latest", output: Output = RUNS, broker: Broker = None) ->
     print(stop(_find(output, run, broker, "cancel"), broker, _say))
 
 
-@cli.command(epilog=show.RESULTS_EXAMPLES)
+@cli.command(rich_help_panel=LOOK_PANEL, epilog=show.RESULTS_EXAMPLES)
 def results(  # noqa: PLR0913, PLR0917 - each is one option
     run: Run = "latest",
     conf: Annotated[
@@ -359,7 +363,7 @@ def results(  # noqa: PLR0913, PLR0917 - each is one option
         print(path)
 
 
-@cli.command(epilog="Example:  producer verify latest --deep")
+@cli.command(rich_help_panel=LOOK_PANEL, epilog="Example:  producer verify latest --deep")
 def verify(
     run: Run = "latest",
     deep: Annotated[
@@ -373,7 +377,7 @@ def verify(
     raise typer.Exit(show.show_receipt(_find(output, run, broker, "verify"), deep, console, as_json))
 
 
-@cli.command(epilog="Example:  producer detectors --broker redis://head:6379/0")
+@cli.command(rich_help_panel=LOOK_PANEL, epilog="Example:  producer detectors --broker redis://head:6379/0")
 def detectors(broker: Broker = None, as_json: AsJson = False) -> None:
     """List what can be named as --detector: built in, downloadable, and served by live workers."""
     from producer.monitor import detector_list as listing

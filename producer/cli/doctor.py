@@ -12,7 +12,7 @@ from rich.text import Text
 from common import typed_path
 from common.errors import ExitCode
 from common.logs import printable
-from producer.cli.options import Broker, Output
+from producer.cli.options import CLUSTER_PANEL, Broker, Output
 
 commands = typer.Typer()
 
@@ -27,7 +27,7 @@ EXAMPLES = "\n\n".join(
 _STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "failed": "bold red"}
 
 
-@commands.command(epilog=EXAMPLES)
+@commands.command(rich_help_panel=CLUSTER_PANEL, epilog=EXAMPLES)
 def doctor(
     datasets: Annotated[
         list[str] | None,

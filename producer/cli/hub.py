@@ -13,7 +13,7 @@ from rich.console import Console
 
 from common import typed_path
 from common.errors import UsageError
-from producer.cli.options import Labels, Weights
+from producer.cli.options import CLUSTER_PANEL, Labels, Weights
 from producer.cluster.acl import Role
 from producer.cluster.hub.state_folder import HubFolder
 
@@ -40,7 +40,7 @@ UP_EXAMPLES = "\n\n".join(
 )
 
 
-@commands.command(epilog=UP_EXAMPLES)
+@commands.command(rich_help_panel=CLUSTER_PANEL, epilog=UP_EXAMPLES)
 def up(  # noqa: PLR0913, PLR0917 - each is one option
     listen: Annotated[
         str | None,
@@ -147,7 +147,7 @@ def up(  # noqa: PLR0913, PLR0917 - each is one option
     print("\n".join(messages.rows(hub)))
 
 
-@commands.command(epilog="Example:  producer down")
+@commands.command(rich_help_panel=CLUSTER_PANEL, epilog="Example:  producer down")
 def down(state: State = None) -> None:
     """Stop the hub of this machine: workers hand their shards back, the broker saves and ends last."""
     from producer.cluster.hub import lifecycle, messages
@@ -161,7 +161,7 @@ URL_EXAMPLES = "\n\n".join(
 )
 
 
-@commands.command(epilog=URL_EXAMPLES)
+@commands.command(rich_help_panel=CLUSTER_PANEL, epilog=URL_EXAMPLES)
 def url(
     role: Annotated[Role, typer.Argument(help="Whose: each has a user and a password of its own.")] = Role.PRODUCER,
     state: State = None,
@@ -172,7 +172,7 @@ def url(
     print(running_settings(_folder(state)).url(role))
 
 
-@commands.command(epilog="Example:  producer workers --json")
+@commands.command(rich_help_panel=CLUSTER_PANEL, epilog="Example:  producer workers --json")
 def workers(
     broker: Annotated[
         str | None,
@@ -209,7 +209,7 @@ ACL_EXAMPLES = "\n\n".join(
 )
 
 
-@commands.command(epilog=ACL_EXAMPLES)
+@commands.command(rich_help_panel=CLUSTER_PANEL, epilog=ACL_EXAMPLES)
 def acl(
     database: Annotated[
         int,

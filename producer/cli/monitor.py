@@ -9,6 +9,7 @@ import typer
 
 from common import logs
 from common.errors import UsageError
+from producer.cli.options import CLUSTER_PANEL
 from producer.cluster.hub.addresses import DEFAULT_MONITOR_PORT, LOOPBACK
 
 commands = typer.Typer()
@@ -24,7 +25,7 @@ EXAMPLES = "\n\n".join(
 )
 
 
-@commands.command(epilog=EXAMPLES)
+@commands.command(rich_help_panel=CLUSTER_PANEL, epilog=EXAMPLES)
 def monitor(
     listen: Annotated[
         str,

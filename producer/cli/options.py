@@ -10,6 +10,9 @@ import typer
 
 from common import logs, typed_path
 
+#: The parts of `producer --help`.
+RUN_PANEL, LOOK_PANEL, CLUSTER_PANEL = "Run", "Look at results", "Cluster"
+
 Run = Annotated[
     str, typer.Argument(parser=typed_path.text, help="A run's id, a unique prefix of one, its folder, or `latest`.")
 ]
