@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from common import folder_tree
 from common.atomic_files import atomic_folder
-from common.datasets import Choosing, Dataset, ListingCounts, open_dataset
-from common.datasets import passed_over as passedover
+from common.datasets import Choosing, Dataset, ListingCounts, open_dataset, passed_over
 from common.datasets.pattern import Pattern
 from common.errors import UsageError
 from jobs.detect.exports.folder_tree import write_beside
@@ -61,8 +60,8 @@ def test_leftovers_that_the_user_names_are_taken(tmp_path: Path) -> None:
     assert items(open_dataset(["@eaDir"], tmp_path)) == [b"b.jpg"]
     assert items(open_dataset(["*/#recycle/*.jpg"], tmp_path)) == [b"x/#recycle/c.jpg"]
     assert items(open_dataset(["list.txt"], tmp_path)) == [b"@eaDir/b.jpg", b"a.jpg"]
-    passed_over = "1 thumbnail or system file (@eaDir, Thumbs.db, ...)"
-    assert f"holds no images ({passed_over})" in refusal("only", cwd=touch(tmp_path, "only/@eaDir/e.jpg"))
+    thumbnails = "1 thumbnail or system file (@eaDir, Thumbs.db, ...)"
+    assert f"holds no images ({thumbnails})" in refusal("only", cwd=touch(tmp_path, "only/@eaDir/e.jpg"))
 
 
 def test_run_directories_are_no_dataset(tmp_path: Path) -> None:
@@ -214,8 +213,8 @@ def test_other_files_are_told_by_their_endings(tmp_path: Path) -> None:
     assert len(found.endings) == 5 and {".cr2": 2}.items() <= found.endings.items()
     listing = {"not_images": 4, "hidden": 1, "run_dirs": 1, "excluded": 3, "endings": {".heic": 2, "": 1}}
     words = "4 other files (2 .heic, 1 without an extension, 1 others), 1 hidden, 1 run directory, 3 excluded"
-    assert passedover.words(listing) == words
-    assert passedover.words({"items": 3, "hidden": 0}) == ""
+    assert passed_over.words(listing) == words
+    assert passed_over.words({"items": 3, "hidden": 0}) == ""
 
 
 @pytest.fixture(scope="module")

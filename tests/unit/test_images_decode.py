@@ -7,8 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from common.images import decode as images
-from common.images.decode import decode, read_header
+from common.images.decode import _warn_deep, decode, read_header
 from tests.unit import pictures
 
 LIMIT = 10_000_000
@@ -103,7 +102,7 @@ def test_16_bits_are_divided_by_256(make, grey):
 
 
 def test_one_warning_a_process_for_16_bits(caplog):
-    images._warn_deep.cache_clear()
+    _warn_deep.cache_clear()
     data = pictures.deep_png(pictures.deep_scene())
     with caplog.at_level(logging.WARNING):
         decode(data, LIMIT)
